@@ -1,0 +1,155 @@
+"""The equations of PureCC (arXiv 2603.07561) as pure functions of velocity tensors.
+
+Symbols: x0 data latent, x1 noise, t time in [0, 1], v velocity, θ1 the frozen extractor, θ2 the trained model, ∅ the
+empty prompt, R(y_tar) the concept direction, R(y_complete, y_base) the residual, λ* the adaptive scale, η the weight
+of the pure learning loss. Numbers in parentheses are the paper's equations.
+
+A velocity is [B, ...] with any trailing shape, [B, C, H, W] for images. Nothing is reduced over the batch: losses and
+scales are [B]. Every function computes in float32, or float64 if an argument is float64, and returns that type, so
+half-precision velocities are never subtracted or summed in half precision.
+
+Losses are means over C, H, W. The paper writes ||·||², which differs by the element count alone: a constant that both
+terms of (15) share, so η means the same.
+"""
+
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import functools
+
+import torch
+from torch import Tensor
+
+
+def _widen(*tensors: Tensor) -> list[Tensor]:
+    """Casts to the widest of the tensors' types and float32."""
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
+    return [x.to(dtype) for x in tensors]
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Returns <a, b> per sample, [B]."""
+    return (a * b).reshape(a.shape[0], -1).sum(dim=1)
+
+
+def _mean_square(x: Tensor) -> Tensor:
+    """Returns the mean of x² per sample, [B]."""
+    return x.square().reshape(x.shape[0], -1).mean(dim=1)
+
+
+def _per_sample(scale: Tensor | float, like: Tensor) -> Tensor | float:
+    """Shapes a [B] scale so that it multiplies a [B, ...] tensor; numbers pass."""
+    if not isinstance(scale, Tensor) or scale.ndim == 0:
+        return scale
+    return scale.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def interpolate(x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
+    """Returns x_t = (1 - t) x0 + t x1, (1), for t of shape [B]."""
+    x0, x1, t = _widen(x0, x1, t)
+    t = _per_sample(t, x0)
+    return (1 - t) * x0 + t * x1
+
+
+def target_velocity(x0: Tensor, x1: Tensor) -> Tensor:
+    """Returns v = x1 - x0, (2)."""
+    x0, x1 = _widen(x0, x1)
+    return x1 - x0
+
+
+def concept_loss(v_complete: Tensor, v: Tensor) -> Tensor:
+    """Returns L_CC = ||v - v_θ(x_t | y_complete)||² as a mean per sample, [B], (3)."""
+    v_complete, v = _widen(v_complete, v)
+    return _mean_square(v - v_complete)
+
+
+def concept_direction(v_target: Tensor, v_empty: Tensor) -> Tensor:
+    """Returns R(y_tar) = v_θ1(x_t | y_tar) - v_θ1(x_t | ∅), (8)."""
+    v_target, v_empty = _widen(v_target, v_empty)
+    return v_target - v_empty
+
+
+def residual(v_complete: Tensor, v_base: Tensor) -> Tensor:
+    """Returns R(y_complete, y_base) = v_θ2(x_t | y_complete) - v_θ2(x_t | y_base), (10)."""
+    v_complete, v_base = _widen(v_complete, v_base)
+    return v_complete - v_base
+
+
+def adaptive_scale(R_c: Tensor, R_t: Tensor) -> Tensor:
+    """Returns λ* = <R_c, R_t> / ||R_t||² per sample, [B], (12): the λ that minimises ||R_c - λ R_t||², (11).
+
+    Args:
+        R_c: the residual (10), [B, ...].
+        R_t: the concept direction (8), [B, ...]. Where it is zero every λ minimises (11), and λ* is 0.
+    """
+    R_c, R_t = _widen(R_c, R_t)
+    norm = _inner(R_t, R_t)
+    known = norm >= torch.finfo(norm.dtype).tiny
+    # The inner where keeps 0 / 0 out of the backward pass as well.
+    return torch.where(known, _inner(R_c, R_t) / torch.where(known, norm, 1.0), 0.0)
+
+
+def guided_velocity(v_original: Tensor, scale: Tensor | float, R_t: Tensor) -> Tensor:
+    """Returns v_PureCC = v_original + λ R(y_tar), (13), for λ of shape [B] or a fixed number."""
+    v_original, R_t = _widen(v_original, R_t)
+    return v_original + _per_sample(scale, R_t) * R_t
+
+
+def pure_learning_loss(v_complete: Tensor, v_original: Tensor, scale: Tensor | float, R_t: Tensor) -> Tensor:
+    """Returns L_PureCC = ||v_PureCC - v_θ2(x_t | y_complete)||² as a mean per sample, [B], (14).
+
+    With λ* and v_original = v_θ2(x_t | y_base) it is ||R_c||² sin²∠(R_c, R_t): only what was learned off the concept
+    direction is penalised. λ* may be detached or not, the gradient is the same, since λ* is the minimum over λ.
+    """
+    v_pure = guided_velocity(v_original, scale, R_t)
+    v_complete, v_pure = _widen(v_complete, v_pure)
+    return _mean_square(v_pure - v_complete)
+
+
+def total_loss(L_CC: Tensor, L_PureCC: Tensor, eta: float = 1.0) -> Tensor:
+    """Returns L_PCC = L_CC + η L_PureCC, (15)."""
+    return L_CC + eta * L_PureCC
+
+
+def cosine(R_c: Tensor, R_t: Tensor) -> Tensor:
+    """Returns cos∠(R_c, R_t) per sample, [B], 0 where either is zero. A diagnostic: it carries no gradient."""
+    R_c, R_t = _widen(R_c.detach(), R_t.detach())
+    # Two roots, since the product of two squared norms may underflow where neither does.
+    norm = _inner(R_c, R_c).sqrt() * _inner(R_t, R_t).sqrt()
+    known = norm >= torch.finfo(norm.dtype).tiny
+    return torch.where(known, _inner(R_c, R_t) / norm, 0.0)
+
+
+def sample_timesteps(
+    n: int,
+    generator: torch.Generator,
+    density: str = "logit_normal",
+    mean: float = 0.0,
+    std: float = 1.0,
+    shift: float = 1.0,
+) -> Tensor:
+    """Draws n times in the open interval (0, 1), float32 on the CPU.
+
+    Args:
+        n: how many.
+        generator: a CPU generator, so that the same seed gives the same times on every device.
+        density: "logit_normal" (t = sigmoid(mean + std z), z ~ N(0, 1)) or "uniform".
+        mean: of the logit, for "logit_normal".
+        std: of the logit, for "logit_normal"; above 0.
+        shift: s in t' = s t / (1 + (s - 1) t); above 1 moves the times towards noise, 1 leaves them.
+
+    Raises:
+        ValueError: an unknown density, or std or shift not above 0.
+    """
+    if not shift > 0:
+        raise ValueError(f"shift is {shift}: it must be above 0 (1 leaves the timesteps as drawn).")
+    if density == "logit_normal":
+        if not std > 0:
+            raise ValueError(f"std is {std}: the logit-normal density needs one above 0.")
+        t = torch.sigmoid(mean + std * torch.randn(n, generator=generator, dtype=torch.float64))
+    elif density == "uniform":
+        t = torch.rand(n, generator=generator, dtype=torch.float64)
+    else:
+        raise ValueError(f"Unknown timestep density {density!r}: use 'logit_normal' or 'uniform'.")
+    t = shift * t / (1 + (shift - 1) * t)
+    margin = torch.finfo(torch.float32).eps
+    return t.float().clamp(margin, 1 - margin)
