@@ -19,6 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]  # python -m pytest adds it
 sys.path.append(str(ROOT / "scripts"))
 
+import browser
+import serving
+from client import Client
+
+BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+BROWSER_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
 
 def load_pack():
     """Imports the repository's root as the package `purecc_pack`."""
@@ -52,3 +59,41 @@ def comfyui() -> Path:
     if not tree:
         pytest.fail("COMFYUI_PATH is not set: run `python3 scripts/test.py`, or set it to a ComfyUI folder.")
     return Path(tree).resolve()
+
+
+@pytest.fixture(scope="session")
+def server(comfyui, tmp_path_factory):
+    """A real ComfyUI server with the pack linked into it, started once, on the first test that asks.
+
+    `server.client` speaks to it; `server.base` is its base directory (models, input, output).
+    """
+    base = tmp_path_factory.mktemp("server")
+    serving.link_pack(base)
+    with serving.Server(Path(sys.executable), comfyui, base) as running:
+        running.client = Client(running.address)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running browser, for all browser tests of the session."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=BROWSER_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    """A page with the server's front end loaded and ready: `page.evaluate("() => window.app...")`."""
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    context.add_init_script("localStorage.setItem('Comfy.TutorialCompleted', 'true')")
+    opened = context.new_page()
+    opened.goto(server.address)
+    opened.wait_for_function(
+        "() => window.app?.graph && window.LiteGraph?.registered_node_types?.KSampler", timeout=60_000
+    )
+    yield opened
+    context.close()

@@ -1,0 +1,173 @@
+"""Starts a real ComfyUI server on its own base directory, and ends it with everything it started."""
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACK_FOLDERS = ("nodes", "purecc", "web", "workflows", "locales")
+
+
+class ServerError(RuntimeError):
+    """The server did not start, or ended too early; the message carries the end of its log."""
+
+
+def free_port() -> int:
+    """Returns a TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def has_nvidia() -> bool:
+    """Whether a usable NVIDIA GPU answers."""
+    tool = shutil.which("nvidia-smi")
+    return bool(tool) and subprocess.run([tool, "-L"], capture_output=True).returncode == 0
+
+
+def link_pack(base: Path, pack: Path = ROOT) -> Path:
+    """Makes `base`/custom_nodes/purecc lead to the pack: a symbolic link, on Windows a junction, else a copy.
+
+    A link that already leads there is kept; a copy is refreshed; a link that leads elsewhere is replaced. A real
+    folder that is not a copy of ours is never touched.
+    """
+    link = base / "custom_nodes" / "purecc"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.exists() and link.resolve() == pack.resolve():
+        return link
+    if link.is_symlink():
+        link.unlink()
+    copied = link / ".copied-by-purecc"
+    if link.exists() and not copied.is_file():
+        raise FileExistsError(f"{link} exists and is not this pack: move it away.")
+    if not link.exists():
+        try:
+            link.symlink_to(pack.resolve(), target_is_directory=True)
+            return link
+        except OSError:  # Windows without developer mode: a junction needs no rights
+            if os.name == "nt":
+                made = subprocess.run(
+                    ["cmd", "/c", "mklink", "/J", str(link), str(pack.resolve())], capture_output=True
+                )
+                if made.returncode == 0:
+                    return link
+    copy_pack(pack, link)
+    copied.touch()
+    return link
+
+
+def copy_pack(pack: Path, target: Path) -> None:
+    """Copies what the host loads of the pack, anew."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    shutil.copy2(pack / "__init__.py", target)
+    for name in PACK_FOLDERS:
+        if (pack / name).is_dir():
+            shutil.copytree(pack / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+class Server:
+    """A ComfyUI server process: `with Server(...) as server: server.address`.
+
+    Args:
+        python: the interpreter that has the host's packages.
+        comfyui: the ComfyUI tree. Nothing is written into it: models, input, output, user data and custom nodes
+            are those of `base`, and compiled bytecode goes to `base` too.
+        base: ComfyUI's --base-directory, made when missing.
+        port: 0 takes a free one.
+        cpu: run on the CPU; None does so where no NVIDIA GPU answers.
+        options: further arguments of ComfyUI's main.py.
+    """
+
+    def __init__(self, python: Path, comfyui: Path, base: Path, port: int = 0, cpu: bool | None = None, options=()):
+        self.python, self.comfyui, self.base = Path(python), Path(comfyui), Path(base).resolve()
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.cpu = not has_nvidia() if cpu is None else cpu
+        self.options = list(options)
+        self.log = self.base / "server.log"
+        self.process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def command(self) -> list[str]:
+        """Returns the command line of the server."""
+        line = [str(self.python), "main.py", "--listen", "127.0.0.1", "--port", str(self.port)]
+        line += ["--base-directory", str(self.base), "--disable-api-nodes", "--disable-auto-launch"]
+        line += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options]
+        return line
+
+    def start(self, timeout: float = 180.0) -> None:
+        """Starts the server and returns once it answers; raises ServerError with the end of its log otherwise."""
+        for name in ("custom_nodes", "input", "output", "models/loras", "models/embeddings"):
+            (self.base / name).mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"PYTHONPYCACHEPREFIX": str(self.base / "pycache"), "PYTHONUNBUFFERED": "1"}
+        environment |= {"PYTHONIOENCODING": "utf-8"}
+        group = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.comfyui,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **group,
+            )
+        atexit.register(self.stop)
+        try:
+            self._wait(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise ServerError(f"ComfyUI ended with code {self.process.returncode}.\n{self.tail()}")
+            try:
+                with urllib.request.urlopen(f"{self.address}/system_stats", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise ServerError(f"ComfyUI did not answer within {timeout:.0f} s.\n{self.tail()}")
+
+    def tail(self, lines: int = 40) -> str:
+        """Returns the last lines of the log, headed by where it lies."""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        return f"The end of {self.log}:\n" + "\n".join(text.splitlines()[-lines:])
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Ends the server and its children; does nothing when it is not running."""
+        process, self.process = self.process, None
+        atexit.unregister(self.stop)
+        if process is None:
+            return
+        if os.name == "nt":
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
+            process.wait()
+            return
+        for wish in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, wish)
+                process.wait(grace)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait()
