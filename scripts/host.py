@@ -29,18 +29,9 @@ CPU_TORCH = ("torch==2.13.0",)
 CPU_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 # Hard imports of the host. Without --no-deps they could bring another torch.
 TORCH_COMPANIONS = ("torchvision==0.28.0", "torchaudio==2.11.0")
-# In the host's requirements, but not needed to boot: 411 MB of template media (the core package stands in), help
-# pages, and packages of unrelated core nodes.
-LEFT_OUT = {
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "comfyui-embedded-docs",
-    "kornia",
-    "spandrel",
-    "pyopengl",
-    "comfy-angle",
-}
+# In the host's requirements, but it boots without: help pages, the OpenGL nodes, and 411 MB of template media, for
+# which the core package stands in. torch and its companions have their own step.
+LEFT_OUT = {"torch", "torchvision", "torchaudio", "comfyui-embedded-docs", "pyopengl", "comfy-angle"}
 REPLACED = {"comfyui-workflow-templates": "comfyui-workflow-templates-core"}
 TEST_REQUIREMENTS = ("pytest>=8", "playwright>=1.45")
 

@@ -52,6 +52,11 @@ if os.environ.get("COMFYUI_PATH"):
     prepare_comfy(Path(os.environ["COMFYUI_PATH"]).resolve())
 
 
+def pytest_collection_modifyitems(items):
+    """Runs browser tests last: playwright keeps an event loop running in this thread, where others call asyncio.run."""
+    items.sort(key=lambda item: "chromium" in item.fixturenames)
+
+
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     """The ComfyUI tree that scripts/test.py names in COMFYUI_PATH."""
