@@ -72,7 +72,7 @@ def server(comfyui, tmp_path_factory):
 
     `server.client` speaks to it; `server.base` is its base directory (models, input, output).
     """
-    base = tmp_path_factory.mktemp("server")
+    base = tmp_path_factory.mktemp("a server")
     serving.link_pack(base)
     with serving.Server(Path(sys.executable), comfyui, base) as running:
         running.client = Client(running.address)
