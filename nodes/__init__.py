@@ -2,7 +2,23 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-NODES: list[type[io.ComfyNode]] = []
+from .adapters import ApplyAdapter, LoadAdapter, SaveAdapter
+from .curves import TrainingCurves
+from .dataset import ConceptDataset
+from .tiny import ExampleConcept, TinyCheckpoint
+from .training import PureLearning, TrainExtractor
+
+NODES: list[type[io.ComfyNode]] = [
+    TinyCheckpoint,
+    ExampleConcept,
+    ConceptDataset,
+    TrainExtractor,
+    PureLearning,
+    SaveAdapter,
+    LoadAdapter,
+    ApplyAdapter,
+    TrainingCurves,
+]
 
 
 class PureCCExtension(ComfyExtension):

@@ -1,0 +1,166 @@
+"""The two stages of training."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..purecc import recipes
+from ..purecc.host.runs import run
+from ..purecc.host.session import Job
+from . import training_inputs
+from .types import CATEGORY, Adapter, Dataset, Extractor, LoraModel, LossMap
+
+SEED_NOTE = (
+    "Of noise, noise levels, order and the LoRA's start. The same seed on the same machine gives the same result."
+)
+
+
+def _models() -> list[io.Input]:
+    return [
+        io.Model.Input("model", tooltip="The base model. It is copied; yours stays as it is."),
+        io.Clip.Input("clip", tooltip="The text encoders that belong to the model. They stay as they are."),
+        Dataset.Input("dataset", tooltip="From Concept Dataset."),
+    ]
+
+
+class TrainExtractor(io.ComfyNode):
+    """Stage 1."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PureCCTrainExtractor",
+            display_name="Train Extractor",
+            category=CATEGORY,
+            description="Stage 1 of PureCC: learns what the references have in common, as a LoRA and learned vectors. "
+            "The result guides Pure Learning; it is not meant for generating.",
+            search_aliases=["purecc stage 1", "train lora", "representation extractor", "textual inversion"],
+            inputs=[
+                *_models(),
+                *training_inputs.common("my_extractor", SEED_NOTE),
+                *training_inputs.embeddings(),
+                *training_inputs.rare(),
+            ],
+            outputs=[
+                Extractor.Output("extractor", display_name="extractor", tooltip="For Pure Learning or Save Adapter."),
+                LossMap.Output(
+                    "loss", display_name="loss", tooltip="For Training Curves, or the stock Plot Loss Graph."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, clip, dataset, **values) -> io.NodeOutput:
+        job = Job(recipe=recipes.ConceptCustomisation(), kind="extractor", **training_inputs.job_options(values))
+        adapter, loss = run(model, clip, dataset, job, cls.hidden.unique_id, "extractor", vae=values.get("vae"))
+        return io.NodeOutput(adapter, loss)
+
+
+METHODS = ["PureCC", "LoRA", "prior preservation", "DOP", "BPP"]
+
+
+class PureLearning(io.ComfyNode):
+    """Stage 2, and the methods it is compared with."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PureCCPureLearning",
+            display_name="Pure Learning",
+            category=CATEGORY,
+            description="Stage 2 of PureCC: trains a fresh LoRA to learn the concept and nothing else, guided by the "
+            "extractor with the adaptive scale λ*. Also trains by other methods, for comparison.",
+            search_aliases=["purecc stage 2", "train lora", "dreambooth", "preservation"],
+            inputs=[
+                *_models(),
+                Extractor.Input(
+                    "extractor", optional=True, tooltip="From Train Extractor or Load Adapter. PureCC needs it."
+                ),
+                *training_inputs.common("my_concept", SEED_NOTE),
+                io.Combo.Input(
+                    "method",
+                    options=METHODS,
+                    tooltip="PureCC: the paper's pure learning. LoRA: plain fine-tuning. prior preservation: "
+                    "DreamBooth's, on "
+                    "images of the class that the base draws. DOP and BPP: keep the base's prediction for the class "
+                    "text, or for the empty prompt.",
+                ),
+                io.Float.Input(
+                    "eta",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="η, the weight of pure learning against L_CC (15). The paper's is 1. For the other "
+                    "methods: the "
+                    "weight of what preserves.",
+                ),
+                io.Combo.Input(
+                    "scale",
+                    options=["adaptive", "fixed"],
+                    tooltip="adaptive: λ* (12), computed for every sample at every step. fixed: the number below.",
+                ),
+                io.Float.Input(
+                    "fixed_scale",
+                    default=1.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="λ where the scale is fixed.",
+                ),
+                io.Combo.Input(
+                    "v_original",
+                    options=["theta2", "theta2 stop-gradient", "base"],
+                    tooltip="Whose prediction of the base text is built upon (9). theta2: the trained model's own, "
+                    "as in the "
+                    "paper. theta2 stop-gradient: the same, held fixed. base: the untouched base model's.",
+                ),
+                *training_inputs.embeddings(),
+                io.Int.Input(
+                    "prior_images",
+                    default=20,
+                    min=1,
+                    max=1000,
+                    advanced=True,
+                    tooltip="How many class images the base draws before training, for prior preservation.",
+                ),
+                *training_inputs.rare(),
+            ],
+            outputs=[
+                Adapter.Output("adapter", display_name="adapter", tooltip="For Apply Adapter and Save Adapter."),
+                LoraModel.Output(
+                    "lora",
+                    display_name="lora",
+                    tooltip="The LoRA alone, for the stock Load LoRA Model and Save LoRA Weights.",
+                ),
+                LossMap.Output(
+                    "loss", display_name="loss", tooltip="For Training Curves, or the stock Plot Loss Graph."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, clip, dataset, extractor=None, **values) -> io.NodeOutput:
+        recipe = _recipe(values)
+        job = Job(recipe=recipe, prior_images=values["prior_images"], **training_inputs.job_options(values))
+        used = extractor if recipes.needs(recipe, recipes.EXTRACTOR) else None
+        adapter, loss = run(
+            model, clip, dataset, job, cls.hidden.unique_id, "pure learning", vae=values.get("vae"), extractor=used
+        )
+        return io.NodeOutput(adapter, dict(adapter.lora), loss)
+
+
+def _recipe(values: dict) -> recipes.Recipe:
+    eta = values["eta"]
+    return {
+        "PureCC": recipes.PureLearning(
+            eta, None if values["scale"] == "adaptive" else values["fixed_scale"], values["v_original"]
+        ),
+        "LoRA": recipes.ConceptCustomisation(),
+        "prior preservation": recipes.PriorPreservation(eta),
+        "DOP": recipes.OutputPreservation("base", eta),
+        "BPP": recipes.OutputPreservation("empty", eta),
+    }[values["method"]]

@@ -1,0 +1,108 @@
+"""Loss, λ* and drift over the steps, drawn with Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+PANEL = (640, 220)
+MARGIN = (70, 34, 20, 30)
+INK, GRID = (40, 44, 52), (224, 226, 230)
+COLOURS = ((31, 119, 180), (214, 96, 20))
+
+
+def smooth(values: Sequence[float], weight: float = 0.95) -> list[float]:
+    """Exponential moving average, corrected for its start."""
+    out, mean = [], 0.0
+    for n, value in enumerate(values, start=1):
+        mean = weight * mean + (1.0 - weight) * value
+        out.append(mean / (1.0 - weight**n))
+    return out
+
+
+def draw(runs: Sequence[Mapping]) -> Image.Image:
+    """A panel each for loss, λ and drift, all runs in each; panels without data are left out.
+
+    Args:
+        runs: LOSS_MAPs: "loss", and where present "lambda", "drift" as (step, value) pairs, "title".
+    """
+    panels = [p for p in (_losses(runs), _scales(runs), _drifts(runs)) if p[1]]
+    width, height = PANEL
+    picture = Image.new("RGB", (width, height * len(panels)), "white")
+    for row, (title, curves) in enumerate(panels):
+        picture.paste(_panel(title, curves), (0, row * height))
+    return picture
+
+
+def _losses(runs):
+    curves = []
+    for k, run in enumerate(runs):
+        steps = list(range(1, len(run["loss"]) + 1))
+        pale = tuple((c + 2 * 255) // 3 for c in COLOURS[k % 2])
+        curves.append((None, pale, 1, list(zip(steps, run["loss"], strict=True))))
+        curves.append((run.get("title", "loss"), COLOURS[k % 2], 2, list(zip(steps, smooth(run["loss"]), strict=True))))
+    return "loss", curves
+
+
+def _scales(runs):
+    curves = []
+    for k, run in enumerate(runs):
+        values = run.get("lambda") or []
+        points = list(enumerate(values, start=1))
+        if points:
+            pale = tuple((c + 2 * 255) // 3 for c in COLOURS[k % 2])
+            curves.append((None, pale, 1, points))
+            smoothed = list(enumerate(smooth(values), start=1))
+            curves.append((run.get("title", "λ"), COLOURS[k % 2], 2, smoothed))
+    return "λ, median of the batch", curves
+
+
+def _drifts(runs):
+    return "drift from the base on unrelated prompts", [
+        (run.get("title", "drift"), COLOURS[k % 2], 2, [(float(s), float(v)) for s, v in run["drift"]])
+        for k, run in enumerate(runs)
+        if run.get("drift")
+    ]
+
+
+def _panel(title: str, curves) -> Image.Image:
+    width, height = PANEL
+    left, top, right, bottom = MARGIN
+    picture = Image.new("RGB", PANEL, "white")
+    pen, font = ImageDraw.Draw(picture), _font()
+    points = [p for *_, line in curves for p in line]
+    x_low, x_high = min(p[0] for p in points), max(p[0] for p in points)
+    y_low, y_high = min(p[1] for p in points), max(p[1] for p in points)
+    pad = 0.05 * (y_high - y_low) or 0.5 * abs(y_high) or 1.0
+    y_low, y_high = (0.0 if 0.0 <= y_low < 2 * pad else y_low - pad), y_high + pad
+
+    def place(point):
+        x = left + (point[0] - x_low) / ((x_high - x_low) or 1) * (width - left - right)
+        y = height - bottom - (point[1] - y_low) / (y_high - y_low) * (height - top - bottom)
+        return x, y
+
+    for k in range(5):
+        value = y_low + k / 4 * (y_high - y_low)
+        y = place((x_low, value))[1]
+        pen.line([(left, y), (width - right, y)], fill=GRID)
+        pen.text((left - 6, y), f"{value:.3g}", font=font, fill=INK, anchor="rm")
+    for k in range(5):
+        value = x_low + k / 4 * (x_high - x_low)
+        pen.text((place((value, y_low))[0], height - bottom + 6), f"{value:.0f}", font=font, fill=INK, anchor="mt")
+    pen.text((left, 10), title, font=font, fill=INK)
+    at = width - right
+    for name, colour, thick, line in curves:
+        if len(line) > 1:
+            pen.line([place(p) for p in line], fill=colour, width=thick)
+        else:
+            x, y = place(line[0])
+            pen.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
+        if name:
+            pen.text((at, 10), name, font=font, fill=colour, anchor="ra")
+            at -= pen.textlength(name, font=font) + 16
+    return picture
+
+
+def _font():
+    return ImageFont.load_default(13)

@@ -1,0 +1,97 @@
+"""A MODEL of the host as a velocity field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import comfy.model_sampling
+import torch
+from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
+from comfy.model_base import BaseModel
+from torch import Tensor, nn
+
+from ..concept import LayerHooks
+from ..field import Conditioning
+from .copies import private_copy
+
+PRECISIONS = {"as loaded": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class HostField:
+    """v(x_t, t | y) of a private copy of a MODEL; x_t is in the model's latent space.
+
+    Attributes:
+        module: the network.
+        text_blocks: its joint blocks.
+        hooks: the layer-wise vectors' way in; follows the marks of the conditioning of each pass.
+        device: where it computes.
+    """
+
+    def __init__(self, base: BaseModel, device: torch.device):
+        self.base = base
+        self.module: nn.Module = base.diffusion_model
+        self.text_blocks: Sequence[nn.Module] = self.module.joint_blocks
+        self.hooks = LayerHooks(self.text_blocks)
+        self.device = device
+
+    def velocity(self, x_t: Tensor, t: Tensor, y: Conditioning) -> Tensor:
+        """Returns v = (x_t - x̂0) / t, [B, C, H, W] float32; see VelocityField."""
+        conds = self.base.extra_conds(cross_attn=y.context, noise=x_t, device=self.device, **y.fields)
+        conds = {k: c.process_cond(batch_size=len(x_t)).cond for k, c in conds.items()}
+        self.hooks.marks = y.marks
+        try:
+            x0 = self.base.apply_model(x_t, t, **conds)
+        finally:
+            self.hooks.marks = None
+        return (x_t - x0).float() / t.float().view(-1, *[1] * (x_t.ndim - 1))
+
+    def latents_in(self, latents: Tensor) -> Tensor:
+        """Latents of the VAE as the model has them."""
+        return self.base.process_latent_in(latents)
+
+    def latents_out(self, latents: Tensor) -> Tensor:
+        """The reverse of `latents_in`."""
+        return self.base.process_latent_out(latents)
+
+
+def check_model(model) -> None:
+    """Refuses, before any work, a MODEL that cannot be trained.
+
+    Raises:
+        ValueError: names what is wrong and what to load instead.
+    """
+    base = model.model
+    kind = type(base).__name__
+    if not isinstance(base.model_sampling, comfy.model_sampling.CONST):
+        raise ValueError(
+            f"The model ({kind}) does not predict a velocity, so it cannot be trained here. "
+            "Load a Stable Diffusion 3 or 3.5 model."
+        )
+    if not isinstance(base.diffusion_model, MMDiT):
+        raise ValueError(f"Models of kind {kind} are not supported yet. Load a Stable Diffusion 3 or 3.5 model.")
+
+
+@contextmanager
+def private_field(model, precision: str = "as loaded", checkpointing: bool = False) -> Iterator[HostField]:
+    """A velocity field on a private copy of the user's MODEL, freed on leaving.
+
+    Args:
+        model: the user's MODEL.
+        precision: a key of PRECISIONS, what the base computes in; LoRA and embeddings are float32.
+        checkpointing: whether blocks are computed again in the backward pass to save memory.
+    """
+    with private_copy(model) as private:
+        base: BaseModel = private.model
+        dtype = PRECISIONS[precision]
+        if dtype is not None:
+            base.diffusion_model.to(dtype)
+            base.diffusion_model.dtype = dtype
+            base.manual_cast_dtype = None
+        base.diffusion_model.use_checkpoint = checkpointing
+        field = HostField(base, private.load_device)
+        try:
+            yield field
+        finally:
+            field.hooks.remove()
+            base.diffusion_model.use_checkpoint = False

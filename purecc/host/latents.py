@@ -1,0 +1,70 @@
+"""Images of the user to latents, through the user's VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import comfy.utils
+import numpy as np
+import torch
+from comfy.sd import VAE
+from PIL import Image
+from torch import Tensor
+
+MULTIPLE = 16
+"""Sides of training images are multiples of this: eight pixels a latent, two latents a patch."""
+
+SMALLEST = 64
+
+
+def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
+    """One reference as it is trained on.
+
+    Args:
+        image: [1, h, w, 3 or more] in [0, 1].
+        resolution: side of the square that is cropped from it; 0 keeps its size, cut to a multiple of 16.
+        crop: "center", or "none" to keep its shape at about resolution² pixels.
+
+    Returns:
+        [1, h, w, 3].
+
+    Raises:
+        ValueError: the image is empty, not an image, smaller than 64 pixels a side, or not finite.
+    """
+    if image.ndim != 4 or image.shape[-1] < 3:
+        raise ValueError(f"A reference has shape {tuple(image.shape)}, which is not an image.")
+    height, width = image.shape[1:3]
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"A reference of {width} x {height} pixels is too small: at least {SMALLEST} a side are needed."
+        )
+    image = image[..., :3].float()
+    if not torch.isfinite(image).all():
+        raise ValueError("A reference holds values that are not numbers.")
+    if resolution == 0:
+        size = (width, height)
+    elif crop == "center":
+        size = (resolution, resolution)
+    else:
+        scale = resolution / (width * height) ** 0.5
+        size = (round(width * scale), round(height * scale))
+    target_width, target_height = (max(SMALLEST, s // MULTIPLE * MULTIPLE) for s in size)
+    if (target_width, target_height) != (width, height):
+        moved = comfy.utils.common_upscale(image.movedim(-1, 1), target_width, target_height, "lanczos", "center")
+        image = moved.movedim(1, -1)
+    return image.clamp(0, 1)
+
+
+def encode(vae: VAE, images: Sequence[Tensor]) -> list[Tensor]:
+    """Latents [1, C, h, w] of images [1, H, W, 3], float32, on the CPU."""
+    return [vae.encode(image).detach().float().cpu().clone() for image in images]
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """An image as the host has it, [1, H, W, 3] in [0, 1]."""
+    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0)[None]
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """The first of [B, H, W, 3] in [0, 1]."""
+    return Image.fromarray((image[0].clamp(0, 1).cpu().float().numpy() * 255.0).round().astype(np.uint8))

@@ -1,0 +1,43 @@
+"""Progress of a long computation on the node that runs it, and the user's Cancel."""
+
+from __future__ import annotations
+
+import time
+
+from comfy import model_management
+from comfy.utils import ProgressBar
+from PIL import Image
+
+from ..training import Step
+
+
+class NodeProgress:
+    """A bar with text on a node; every call raises the host's interruption when the user has cancelled."""
+
+    def __init__(self, node_id: str | None, title: str, total: int):
+        self._bar = ProgressBar(total)
+        self._node_id, self._title, self._total = node_id, title, total
+        self._began = time.perf_counter()
+
+    def say(self, text: str) -> None:
+        """Shows a line on the node."""
+        model_management.throw_exception_if_processing_interrupted()
+        from server import PromptServer
+
+        if self._node_id is not None and getattr(PromptServer, "instance", None) is not None:
+            PromptServer.instance.send_progress_text(f"{self._title}: {text}", self._node_id)
+
+    def step(self, step: Step, preview: Image.Image | None = None) -> None:
+        """Shows a finished step: its number, loss, λ and the time left."""
+        model_management.throw_exception_if_processing_interrupted()
+        image = None if preview is None else ("JPEG", preview, 512)
+        self._bar.update_absolute(step.number, self._total, image)
+        scale = f", λ {sum(step.scales) / len(step.scales):.3f}" if step.scales else ""
+        left = (self._total - step.number) * (time.perf_counter() - self._began) / step.number
+        self.say(f"step {step.number}/{self._total}, loss {step.losses['total']:.4f}{scale}, {_clock(left)} left")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,82 @@
+"""What training does to the rest of the model: drift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .recipes import BASE, LEARNER
+from .sampling import times, trajectory
+from .training import Trainee
+
+UNRELATED_PROMPTS = (
+    "a mountain lake at dawn",
+    "a bowl of fruit on a wooden table",
+    "a portrait of an old fisherman",
+    "a crowded street in the rain at night",
+    "a sailing boat on a calm sea",
+    "a black and white photograph of a cathedral",
+    "an astronaut reading a newspaper",
+    "a watercolour painting of a garden",
+)
+
+
+def guided(trainee: Trainee, branch: str | None, prompts: Sequence[str], cfg: float):
+    """A velocity with classifier-free guidance, v_∅ + cfg (v - v_∅), of one branch for fixed prompts."""
+
+    def velocity(x, t):
+        texts = [*prompts, *[""] * len(prompts)]
+        v, empty = trainee.run(branch, torch.cat([x, x]), torch.cat([t, t]), texts).chunk(2)
+        return empty + cfg * (v - empty)
+
+    return velocity
+
+
+class DriftProbe:
+    """Drift = Σ ‖v − v_base‖² / Σ ‖v_base‖² over x_t from the base's own trajectories on a fixed set of prompts.
+
+    The one definition of drift in this project. The base's trajectories are Euler's with guidance; the velocities
+    compared are those of the prompt alone.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        trainee: Trainee,
+        shape: tuple[int, int, int],
+        prompts: Sequence[str] = UNRELATED_PROMPTS,
+        steps: int = 8,
+        cfg: float = 4.0,
+        seed: int = 0,
+        limit: int | None = 16,
+    ):
+        """Draws the points and the base's velocities there.
+
+        Args:
+            trainee: what is being trained.
+            shape: (C, H, W) of the latents.
+            prompts: unrelated to the concept; the conditioner must know them, and the empty one.
+            steps: points on every trajectory.
+            cfg: guidance of the base's trajectories.
+            seed: of the starting noise.
+            limit: the most samples in one pass.
+        """
+        self._trainee, self._limit = trainee, limit
+        generator = torch.Generator().manual_seed(seed)
+        points, at, texts = [], [], []
+        t = times(steps).to(trainee.model.device)
+        noise = torch.randn(len(prompts), *shape, generator=generator).to(trainee.model.device)
+        for prompt, x1 in zip(prompts, noise.split(1), strict=True):
+            states = list(trajectory(guided(trainee, BASE, [prompt], cfg), x1, t))[:-1]
+            points += states
+            at.append(t[:-1])
+            texts += [prompt] * len(states)
+        self._x, self._t, self._texts = torch.cat(points), torch.cat(at), texts
+        self._base = trainee.run(BASE, self._x, self._t, self._texts, limit)
+
+    @torch.no_grad()
+    def __call__(self, branch: str | None = LEARNER) -> float:
+        """The drift of a branch now."""
+        v = self._trainee.run(branch, self._x, self._t, self._texts, self._limit)
+        return float((v - self._base).double().square().sum() / self._base.double().square().sum())

@@ -1,0 +1,307 @@
+"""The training loop. It knows passes, losses and an optimiser; progress, charts and cancelling are its caller's."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from . import objective
+from .branches import Branches
+from .concept import ConceptEmbedding, LayerHooks
+from .dataset import ConceptDataset, ConceptItem, batches
+from .field import Conditioner, VelocityField, velocities
+from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, needs
+from .texts import ConceptTexts
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: samples a pass.
+        accumulation: passes an optimiser step.
+        lr: peak learning rate of the LoRA.
+        embedding_lr: peak learning rate of the concept embeddings; 0 freezes them.
+        schedule: "constant", "cosine" or "linear" (both to zero), after the warmup.
+        warmup: steps from zero to the peak.
+        weight_decay: AdamW's, on the LoRA; the embeddings have none.
+        clip: the largest gradient norm; 0: no clipping.
+        density: of t, "logit_normal" or "uniform".
+        shift: of t, t' = s t / (1 + (s - 1) t).
+        seed: of batches, noise, t and the LoRA's start.
+        pass_limit: the most samples in one pass without gradient; None: all at once.
+    """
+
+    steps: int = 400
+    batch: int = 2
+    accumulation: int = 1
+    lr: float = 1e-4
+    embedding_lr: float = 1e-4
+    schedule: str = "constant"
+    warmup: int = 0
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    density: str = "logit_normal"
+    shift: float = 3.0
+    seed: int = 0
+    pass_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a finished step has to tell.
+
+    Attributes:
+        number: from 1.
+        losses: mean over the batch of the total and of each part.
+        scales: λ of every sample of the step; empty where the recipe has none.
+        lr: the LoRA's rate.
+        seconds: since training began.
+    """
+
+    number: int
+    losses: dict[str, float]
+    scales: tuple[float, ...]
+    lr: float
+    seconds: float
+
+
+@dataclass
+class History:
+    """All steps of a run, and what was measured beside them.
+
+    Attributes:
+        steps: finished steps in order.
+        drift: (step, drift) pairs.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    drift: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def losses(self) -> list[float]:
+        """The total of every step."""
+        return [s.losses["total"] for s in self.steps]
+
+    @property
+    def scales(self) -> list[float]:
+        """The median λ of every step; empty where the recipe has none."""
+        return [float(torch.tensor(s.scales).median()) for s in self.steps if s.scales]
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.steps[-1].seconds if self.steps else 0.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the caller wants to hear; an exception from either ends the training.
+
+    Attributes:
+        on_step: after every step.
+        on_trace: tensors of a step (x_t, t, every velocity, λ, losses) for the steps in `trace_steps`.
+        trace_steps: step numbers, from 1.
+    """
+
+    on_step: Callable[[Step], None] = lambda step: None
+    on_trace: Callable[[int, dict[str, Tensor]], None] = lambda step, tensors: None
+    trace_steps: frozenset[int] = frozenset()
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or a gradient stopped being a finite number."""
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """How a branch is spoken to.
+
+    Attributes:
+        embedding: what [v] is for it.
+        conditioner: texts to conditioning, with that embedding in.
+    """
+
+    embedding: ConceptEmbedding
+    conditioner: Conditioner
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """Everything that takes part in a run.
+
+    Attributes:
+        model: the velocity field, with branches on its network.
+        branches: LEARNER, and EXTRACTOR where the recipe needs one.
+        hooks: puts layer-wise vectors in.
+        speakers: by branch, LEARNER always; the base and a missing extractor speak with the learner's.
+    """
+
+    model: VelocityField
+    branches: Branches
+    hooks: LayerHooks
+    speakers: Mapping[str, Speaker]
+
+    def speaker(self, branch: str | None) -> Speaker:
+        """Who speaks for a branch: θ1's embedding for θ1 and for the base beside it."""
+        return self.speakers[LEARNER if branch == LEARNER or EXTRACTOR not in self.speakers else EXTRACTOR]
+
+    def run(self, branch: str | None, x_t: Tensor, t: Tensor, texts: Sequence[str], limit: int | None = None) -> Tensor:
+        """V of one branch at [B, C, H, W] for B texts."""
+        speaker = self.speaker(branch)
+        prompts = speaker.conditioner(texts)
+        with self.branches.use(branch), self.hooks.use(speaker.embedding.layers):
+            return velocities(self.model, x_t, t, prompts, limit)
+
+
+def text_of(texts: ConceptTexts, which: str) -> str:
+    """The text that a pass is conditioned on."""
+    if which == "empty":
+        return ""
+    return {"complete": texts.complete, "base": texts.base, "target": texts.target, "prior": texts.base}[which]
+
+
+def train(
+    trainee: Trainee,
+    dataset: ConceptDataset,
+    recipe: Recipe,
+    settings: Settings,
+    callbacks: Callbacks | None = None,
+    prior: Sequence[ConceptItem] = (),
+) -> History:
+    """Trains the LEARNER branch and its embedding in place.
+
+    Args:
+        trainee: what takes part.
+        dataset: the references.
+        recipe: the method.
+        settings: how long and how fast.
+        callbacks: what to tell the caller.
+        prior: class images of the base's own, for a recipe with a "prior" pass.
+
+    Returns:
+        What happened at every step.
+
+    Raises:
+        ValueError: the recipe needs an extractor or prior images that are not there.
+        TrainingDiverged: a loss or gradient was not finite; names the step and a likely cause.
+    """
+    if needs(recipe, EXTRACTOR) and EXTRACTOR not in trainee.speakers:
+        raise ValueError("This method needs an extractor: connect the output of Train Extractor.")
+    if needs(recipe, text="prior") and not prior:
+        raise ValueError("Prior preservation needs class images, and there are none.")
+    callbacks = callbacks or Callbacks()
+    generator = torch.Generator().manual_seed(settings.seed)
+    stream = batches(dataset.items, settings.batch, generator)
+    prior_stream = batches(prior, settings.batch, generator) if needs(recipe, text="prior") else None
+    optimiser, scheduler, parameters = _optimiser(trainee, settings)
+    history, began = History(), time.perf_counter()
+    for number in range(1, settings.steps + 1):
+        optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        scales: list[float] = []
+        for _ in range(settings.accumulation):
+            samples = _draw(stream, trainee, settings, generator)
+            prior_samples = _draw(prior_stream, trainee, settings, generator) if prior_stream else None
+            v = _evaluate(trainee, recipe, samples, prior_samples, settings)
+            terms = recipe.terms(v, samples.target, prior_samples.target if prior_samples else None)
+            loss = terms.total.mean()
+            if not torch.isfinite(loss):
+                raise TrainingDiverged(_why(number, settings, "loss"))
+            # Checkpointed blocks run again here, and must find the branch on that they ran with.
+            with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
+                (loss / settings.accumulation).backward()
+            for name, value in {"total": terms.total, **terms.parts}.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach().mean()) / settings.accumulation
+            scales += terms.parts["lambda"].tolist() if "lambda" in terms.parts else []
+            if number in callbacks.trace_steps:
+                callbacks.on_trace(number, _trace(samples, v, terms.parts, terms.total))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise TrainingDiverged(_why(number, settings, "gradient"))
+        optimiser.step()
+        lr = optimiser.param_groups[0]["lr"]
+        scheduler.step()
+        history.steps.append(Step(number, sums, tuple(scales), lr, time.perf_counter() - began))
+        callbacks.on_step(history.steps[-1])
+    optimiser.zero_grad(set_to_none=True)
+    return history
+
+
+@dataclass(frozen=True)
+class _Samples:
+    texts: tuple[ConceptTexts, ...]
+    x_t: Tensor
+    t: Tensor
+    target: Tensor
+
+
+def _draw(stream, trainee: Trainee, settings: Settings, generator: torch.Generator) -> _Samples:
+    batch = next(stream)
+    x1 = torch.randn(batch.x0.shape, generator=generator)
+    t = objective.sample_timesteps(len(x1), generator, density=settings.density, shift=settings.shift)
+    x0, x1, t = (a.to(trainee.model.device) for a in (batch.x0.float(), x1, t))
+    return _Samples(batch.texts, objective.interpolate(x0, x1, t), t, objective.target_velocity(x0, x1))
+
+
+def _evaluate(
+    trainee: Trainee, recipe: Recipe, samples: _Samples, prior: _Samples | None, settings: Settings
+) -> dict[Pass, Tensor]:
+    """Every velocity of the recipe; passes of one branch and like gradient share one batch."""
+    groups: dict[tuple[str | None, bool], list[Pass]] = {}
+    for p in recipe.passes:
+        groups.setdefault((p.branch, p.grad), []).append(p)
+    out: dict[Pass, Tensor] = {}
+    for (branch, grad), members in groups.items():
+        sources = [prior if p.text == "prior" else samples for p in members]
+        texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
+        x_t = torch.cat([s.x_t for s in sources])
+        t = torch.cat([s.t for s in sources])
+        with torch.set_grad_enabled(grad):
+            v = trainee.run(branch, x_t, t, texts, None if grad else settings.pass_limit)
+        out.update(zip(members, v.split([len(s.t) for s in sources]), strict=True))
+    return out
+
+
+def _optimiser(trainee: Trainee, settings: Settings):
+    weights = trainee.branches.parameters(LEARNER)
+    embedding = trainee.speakers[LEARNER].embedding
+    groups = [{"params": weights, "lr": settings.lr, "weight_decay": settings.weight_decay}]
+    vectors = embedding.trainable if settings.embedding_lr > 0 else []
+    if vectors:
+        groups.append({"params": vectors, "lr": settings.embedding_lr, "weight_decay": 0.0})
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999))
+
+    def factor(done: int) -> float:
+        if done < settings.warmup:
+            return (done + 1) / (settings.warmup + 1)
+        if settings.schedule == "constant":
+            return 1.0
+        fraction = (done - settings.warmup) / max(1, settings.steps - settings.warmup)
+        return 1.0 - fraction if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * fraction))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor), [*weights, *vectors]
+
+
+def _trace(
+    samples: _Samples, v: Mapping[Pass, Tensor], parts: Mapping[str, Tensor], total: Tensor
+) -> dict[str, Tensor]:
+    named = {f"v.{p.branch or 'base'}.{p.text}": value for p, value in v.items()}
+    tensors = {"x_t": samples.x_t, "t": samples.t, "target": samples.target, **named, "loss.total": total}
+    tensors |= {f"loss.{k}" if k not in ("lambda", "cosine") else k: value for k, value in parts.items()}
+    return {k: value.detach().float().cpu().contiguous().clone() for k, value in tensors.items()}
+
+
+def _why(step: int, settings: Settings, what: str) -> str:
+    return (
+        f"The {what} is not a finite number at step {step} of {settings.steps}. The most likely cause is a learning "
+        f"rate that is too high (lr {settings.lr:g}, embedding_lr {settings.embedding_lr:g}): try a third of it, add "
+        "warmup, or use bfloat16 or float32 if the model runs in float16."
+    )
