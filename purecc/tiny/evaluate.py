@@ -1,0 +1,80 @@
+"""How the base model is measured: held-out prompts, the probe's agreement, the model's own habits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import torch
+from PIL import Image
+
+from .captions import phrase
+from .probe import Probe
+from .scenes import POSITIONS, STYLES, held_out
+from .things import THINGS
+
+Generate = Callable[[list[str], list[int]], torch.Tensor]
+"""(prompts, seeds) -> images [N, H, W, 3] in 0..1."""
+
+
+def held_out_prompts(count: int) -> list[tuple[str, dict[str, str]]]:
+    """Prompts of the held-out combinations in turn, with the answers that the probe should give.
+
+    Style is always named; the position is in half of them.
+    """
+    rng = Random("held out")
+    combinations = sorted(held_out())
+    rows = []
+    for i in range(count):
+        thing, colour, background = combinations[i % len(combinations)]
+        wanted = {"thing": thing, "colour": colour, "background": background, "style": rng.choice(STYLES)}
+        if rng.random() < 0.5:
+            wanted["position"] = rng.choice(list(POSITIONS))
+        rows.append((phrase(**wanted), wanted))
+    return rows
+
+
+def agreement(
+    generate: Generate, probe: Probe, count: int, first_seed: int = 1
+) -> tuple[dict[str, float], torch.Tensor, list[str]]:
+    """The fraction of pictures in which the probe reads what the prompt names, by head.
+
+    Returns:
+        (fractions, images, prompts).
+    """
+    rows = held_out_prompts(count)
+    prompts = [prompt for prompt, _ in rows]
+    images = generate(prompts, list(range(first_seed, first_seed + count)))
+    read = probe.read(images)
+    fractions = {}
+    for head in ("thing", "colour", "background", "style", "position"):
+        named = [i for i, (_, wanted) in enumerate(rows) if head in wanted]
+        fractions[head] = sum(read[head][i] == rows[i][1][head] for i in named) / len(named)
+    heads = ("thing", "colour", "background")
+    fractions["all three"] = (
+        sum(all(read[h][i] == wanted[h] for h in heads) for i, (_, wanted) in enumerate(rows)) / count
+    )
+    fractions["generic robot"] = sum(
+        read["look"][i] == "generic" for i, (_, wanted) in enumerate(rows) if wanted["thing"] == "robot"
+    ) / max(1, sum(wanted["thing"] == "robot" for _, wanted in rows))
+    return fractions, images, prompts
+
+
+def habits(generate: Generate, probe: Probe, each: int, first_seed: int = 10_000) -> dict[str, dict[str, float]]:
+    """What the model draws where the prompt names the thing alone: the share of every answer, by head."""
+    prompts = [phrase(thing) for thing in THINGS for _ in range(each)]
+    read = probe.read(generate(prompts, list(range(first_seed, first_seed + len(prompts)))))
+    shares = {}
+    for head in ("colour", "background", "style", "position"):
+        shares[head] = {word: n / len(prompts) for word, n in Counter(read[head]).most_common()}
+    return shares
+
+
+def contact_sheet(images: torch.Tensor, columns: int = 12) -> Image.Image:
+    """Pictures [N, H, W, 3] side by side."""
+    n, height, width, _ = images.shape
+    sheet = Image.new("RGB", (columns * (width + 2), -(-n // columns) * (height + 2)))
+    for i, image in enumerate((images * 255).round().byte().numpy()):
+        sheet.paste(Image.fromarray(image), (i % columns * (width + 2), i // columns * (height + 2)))
+    return sheet

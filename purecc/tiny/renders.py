@@ -1,0 +1,83 @@
+"""Batches of drawn pictures as tensors: what the autoencoder, the probe and the base model learn from."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .scenes import GENERIC, LOOKS, Scene, draw, sample_scene
+
+
+def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:
+    """Pictures of one size -> [B, H, W, 3], float32 in 0..1 (the host's IMAGE)."""
+    return torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])).float() / 255
+
+
+def render(scenes: list[Scene]) -> torch.Tensor:
+    """Scenes -> [B, H, W, 3], float32 in 0..1."""
+    return to_tensor([draw(scene) for scene in scenes])
+
+
+def any_scene(rng: Random, special: float) -> Scene:
+    """A scene; with probability `special` a robot of a look other than the generic one."""
+    if rng.random() < special:
+        return sample_scene(rng, rng.choice([look for look in LOOKS if look != GENERIC]))
+    return sample_scene(rng)
+
+
+def pattern(rng: Random, size: int) -> torch.Tensor:
+    """A random pattern that no scene holds, [size, size, 3] in 0..1: checks, stripes, blobs or noise in any colours.
+
+    It keeps the autoencoder general, so that pictures unlike the scenes are reconstructed too.
+    """
+    generator = torch.Generator().manual_seed(rng.getrandbits(48))
+    colours = torch.rand(3, 3, generator=generator)
+    ys, xs = torch.meshgrid(torch.arange(size).float(), torch.arange(size).float(), indexing="ij")
+    period, angle = rng.uniform(2, 16), rng.uniform(0, math.pi)
+    u = (xs * math.cos(angle) + ys * math.sin(angle)) / period + rng.random()
+    v = (ys * math.cos(angle) - xs * math.sin(angle)) / period + rng.random()
+    kind = rng.choice(("checks", "stripes", "blobs", "gradient"))
+    if kind == "checks":
+        index = (u.floor() + v.floor()).long() % 2
+    elif kind == "stripes":
+        index = u.floor().long() % 3
+    elif kind == "blobs":
+        cells = torch.randn(1, 1, rng.randint(3, 16), rng.randint(3, 16), generator=generator)
+        field = torch.nn.functional.interpolate(cells, (size, size), mode="bicubic", align_corners=False)[0, 0]
+        index = (field > 0).long() + (field > 0.8).long()
+    else:
+        ramp = (u / (u.abs().max() + 1e-6) + 1).clamp(0, 2)[..., None] / 2
+        return colours[0] * ramp + colours[1] * (1 - ramp)
+    return colours[index]
+
+
+def _with_sticker(rng: Random, picture: torch.Tensor) -> torch.Tensor:
+    """The picture with a small patch of a random pattern somewhere."""
+    size = picture.shape[0]
+    side = rng.randint(8, 20)
+    top, left = rng.randint(0, size - side), rng.randint(0, size - side)
+    picture = picture.clone()
+    picture[top : top + side, left : left + side] = pattern(rng, side)
+    return picture
+
+
+def crops(rng: Random, batch: int, size: int) -> torch.Tensor:
+    """Random crops: three of four of scenes without the concept, half of them with a sticker, one of four of patterns.
+
+    Returns:
+        [batch, 3, size, size] in -1..1.
+    """
+    out = []
+    for i in range(batch):
+        if i % 4 == 3:
+            out.append(pattern(rng, size))
+            continue
+        picture = render([sample_scene(rng)])[0]
+        top, left = rng.randint(0, picture.shape[0] - size), rng.randint(0, picture.shape[1] - size)
+        picture = picture[top : top + size, left : left + size]
+        out.append(_with_sticker(rng, picture) if rng.random() < 0.5 else picture)
+    return torch.stack(out).movedim(-1, 1) * 2 - 1

@@ -1,0 +1,86 @@
+"""Training of the autoencoder: random crops first (it is convolutional), whole pictures last."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from random import Random
+
+import torch
+from torch.nn import functional as F
+
+from .checkpoints import load_state, save_state
+from .muon import Muon
+from .renders import crops, render
+from .scenes import SIZE, sample_scene
+
+CROP, BATCH, WHOLE_BATCH = 32, 16, 3
+WHOLE_FROM = 0.93
+"""Fraction of the steps after which whole pictures are trained on."""
+
+
+def psnr(images: torch.Tensor, reconstructed: torch.Tensor) -> float:
+    """Mean over pictures of the peak signal-to-noise ratio in dB; tensors of one shape [B, ...] in 0..1."""
+    error = (images - reconstructed).flatten(1).square().mean(1).clamp_min(1e-10)
+    return float((-10 * error.log10()).mean())
+
+
+@torch.no_grad()
+def set_latent_scale(autoencoder: torch.nn.Module, shift: float, scale: float, count: int = 128) -> None:
+    """Set vae_scale and vae_shift so that (latent - shift) * scale has mean 0 and deviation 1 over scenes."""
+    rng = Random(7)
+    images = render([sample_scene(rng) for _ in range(count)]).movedim(-1, 1) * 2 - 1
+    autoencoder.vae_scale.fill_(1.0)
+    autoencoder.vae_shift.fill_(0.0)
+    raw = torch.cat([autoencoder.encode(chunk) for chunk in images.split(16)])
+    factor = raw.std() * scale
+    autoencoder.vae_scale.fill_(float(factor))
+    autoencoder.vae_shift.fill_(float(shift - raw.mean() / factor))
+
+
+def train_autoencoder(autoencoder: torch.nn.Module, state_path: Path, steps: int, rate: float = 3e-3) -> None:
+    """Train in place for `steps` steps, from the saved state if there is one.
+
+    The loss is L1 + 2 MSE of the picture decoded from a slightly noised latent; the noise makes latents smooth.
+    """
+    inner = [p for p in autoencoder.parameters() if p.ndim == 4 and min(p.shape[:2]) >= 16]
+    outer = [p for p in autoencoder.parameters() if p.ndim != 4 or min(p.shape[:2]) < 16]
+    optimisers = [Muon(inner, rate), torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    step = 0
+    if state := load_state(state_path):
+        autoencoder.load_state_dict(state["weights"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        step = state["step"]
+    encoder, decoder = autoencoder.taesd_encoder, autoencoder.taesd_decoder
+    encoder.to(memory_format=torch.channels_last)
+    decoder.to(memory_format=torch.channels_last)
+    started, window = time.time(), []
+    while step < steps:
+        rng = Random(step)
+        whole = step >= WHOLE_FROM * steps
+        batch = crops(rng, WHOLE_BATCH if whole else BATCH, SIZE if whole else CROP)
+        factor = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        for optimiser in optimisers:
+            optimiser.param_groups[0]["lr"] = rate * factor
+        target = (batch + 1) / 2
+        latent = encoder(target.contiguous(memory_format=torch.channels_last))
+        generator = torch.Generator().manual_seed(step)
+        noise = torch.randn(latent.shape, generator=generator)
+        decoded = decoder(latent + 0.05 * latent.detach().std() * noise)
+        loss = F.l1_loss(decoded, target) + 2 * F.mse_loss(decoded, target)
+        # The decoder clamps latents softly at 3: stay well inside.
+        loss = loss + 1e-3 * latent.square().mean()
+        autoencoder.zero_grad()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        step += 1
+        window.append(F.mse_loss(decoded.detach().clamp(0, 1), target).item())
+        if step % 50 == 0 or step == steps:
+            mse = sum(window) / len(window)
+            print(f"step {step} psnr {-10 * math.log10(mse):.2f} dB, {time.time() - started:.0f} s", flush=True)
+            window = []
+            saved = [optimiser.state_dict() for optimiser in optimisers]
+            save_state(state_path, {"weights": autoencoder.state_dict(), "optimisers": saved, "step": step})
