@@ -28,6 +28,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def has_nvidia() -> bool:
     """Whether a usable NVIDIA GPU answers."""
     tool = shutil.which("nvidia-smi")
