@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
@@ -32,6 +33,4 @@ def trajectory(velocity: Callable[[Tensor, Tensor], Tensor], noise: Tensor, t: T
 
 def sample(velocity: Callable[[Tensor, Tensor], Tensor], noise: Tensor, t: Tensor) -> Tensor:
     """x_0, [B, C, H, W]."""
-    for x in trajectory(velocity, noise, t):
-        pass
-    return x
+    return deque(trajectory(velocity, noise, t), maxlen=1)[0]

@@ -1,4 +1,4 @@
-"""An adapter on the user's MODEL and CLIP: the host's own LoRA loading, a resolved `embedding:NAME`, layer-wise vectors.
+"""An adapter on the user's MODEL and CLIP: the host's LoRA loading, a resolved `embedding:NAME`, layer-wise vectors.
 
 Layer-wise vectors need to know, deep in the network, which rows of the text stream are [v]. The conditioning itself
 carries that: the rows of CLIP in the SD3 text stream are zero beyond column 2048, and a tiny mark in one of those

@@ -32,7 +32,7 @@ def run(
     """Trains, with progress on a node.
 
     Returns:
-        The adapter, and a LOSS_MAP: "loss" as the host's own nodes have it, and "smoothed", "lambda" and "drift" beside.
+        The adapter, and a LOSS_MAP: "loss" as the host's own nodes have it, and more beside; see `loss_map`.
     """
     validate_name(job.name)
     progress = NodeProgress(node_id, title, job.settings.steps)

@@ -54,8 +54,8 @@ class Job:
     name: str
     recipe: Recipe
     kind: str = "adapter"
-    lora: LoraSpec = LoraSpec()
-    settings: Settings = Settings()
+    lora: LoraSpec = field(default_factory=LoraSpec)
+    settings: Settings = field(default_factory=Settings)
     input_token: bool = True
     layer_wise: bool = True
     precision: str = "as loaded"
