@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import comfy.model_sampling
 import torch
+from comfy import model_management
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..concept import LayerHooks
@@ -28,12 +30,19 @@ class HostField:
         device: where it computes.
     """
 
-    def __init__(self, base: BaseModel, device: torch.device):
-        self.base = base
+    def __init__(self, patcher: ModelPatcher):
+        self._patcher = patcher
+        self.base: BaseModel = patcher.model
+        base = self.base
         self.module: nn.Module = base.diffusion_model
         self.text_blocks: Sequence[nn.Module] = self.module.joint_blocks
         self.hooks = LayerHooks(self.text_blocks)
-        self.device = device
+        self.device = patcher.load_device
+
+    @torch.no_grad()
+    def return_to_device(self) -> None:
+        """Loads the copy again if drawing a sample had the host unload it."""
+        model_management.load_models_gpu([self._patcher], force_full_load=True)
 
     def velocity(self, x_t: Tensor, t: Tensor, y: Conditioning) -> Tensor:
         """Returns v = (x_t - x̂0) / t, [B, C, H, W] float32; see VelocityField."""
@@ -89,7 +98,7 @@ def private_field(model, precision: str = "as loaded", checkpointing: bool = Fal
             base.diffusion_model.dtype = dtype
             base.manual_cast_dtype = None
         base.diffusion_model.use_checkpoint = checkpointing
-        field = HostField(base, private.load_device)
+        field = HostField(private)
         try:
             yield field
         finally:

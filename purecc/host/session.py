@@ -234,6 +234,8 @@ def _train(trainee, dataset, job: Job, listener: Listener, prior, field_: HostFi
             preview = sampling.sample(guided(trainee, LEARNER, [prompt], 4.0), noise.to(field_.device), t)
             preview = field_.latents_out(preview)
         listener.step(step, preview)
+        if preview is not None:
+            field_.return_to_device()
 
     callbacks = Callbacks(on_step, traces.__setitem__, job.trace_steps)
     history = train(trainee, dataset, job.recipe, job.settings, callbacks, prior)
