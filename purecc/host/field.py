@@ -33,8 +33,7 @@ class HostField:
     def __init__(self, patcher: ModelPatcher):
         self._patcher = patcher
         self.base: BaseModel = patcher.model
-        base = self.base
-        self.module: nn.Module = base.diffusion_model
+        self.module: nn.Module = self.base.diffusion_model
         self.text_blocks: Sequence[nn.Module] = self.module.joint_blocks
         self.hooks = LayerHooks(self.text_blocks)
         self.device = patcher.load_device
