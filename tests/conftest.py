@@ -17,11 +17,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]  # python -m pytest adds it
-sys.path.append(str(ROOT / "scripts"))
+sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import browser
 import serving
 from client import Client
+from runs import checkpoint, dataset, extracted, extractor, learned, models, token_only  # noqa: F401
 
 BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 BROWSER_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

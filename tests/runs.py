@@ -1,0 +1,219 @@
+"""Runs of both stages on the stand-in checkpoint, made once and read by many tests, and how to make others.
+
+Everything runs in inference mode, as the host runs its nodes.
+"""
+
+import contextlib
+import copy
+import gc
+import hashlib
+from dataclasses import dataclass
+
+import pytest
+import standin
+import torch
+
+CAPTIONS = ("a [v] robot on red stripes", "a [v] robot, seen from the left", "the [v] robot")
+
+
+@dataclass
+class Models:
+    """What a checkpoint loader gives."""
+
+    model: object
+    clip: object
+    vae: object
+
+    @property
+    def patchers(self):
+        return self.model, self.clip.patcher, self.vae.patcher
+
+
+def load(checkpoint, reload=True):
+    """The host's MODEL, CLIP and VAE; without `reload` as a loader leaves them that cannot load again."""
+    import folder_paths
+
+    with torch.inference_mode():
+        models = Models(*standin.load(checkpoint, embedding_directory=folder_paths.get_folder_paths("embeddings")))
+    if not reload:
+        for patcher in models.patchers:
+            patcher.cached_patcher_init = None
+    return models
+
+
+def pictures(count=3, size=64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(1, size, size, 3, generator=generator) for _ in range(count)]
+
+
+def build(models, images=None, captions=CAPTIONS, kind="instance", class_word="robot", **options):
+    """A dataset as the Concept Dataset node builds it."""
+    from purecc_pack.purecc.host import datasets
+
+    options = {"resolution": 0, **options}
+    with torch.inference_mode():
+        return datasets.build(images or pictures(), captions, class_word, kind, models.vae, **options)
+
+
+def settings(**values):
+    from purecc_pack.purecc.training import Settings
+
+    return Settings(**{"steps": 3, "batch": 2, "lr": 1e-2, "embedding_lr": 1e-2, **values})
+
+
+def job(name="pure", recipe=None, kind="adapter", **values):
+    """A short job; names of the loop's settings go there."""
+    from purecc_pack.purecc.host.session import Job
+    from purecc_pack.purecc.recipes import ConceptCustomisation
+    from purecc_pack.purecc.training import Settings
+
+    loop = {k: values.pop(k) for k in list(values) if k in Settings.__dataclass_fields__}
+    return Job(name, recipe or ConceptCustomisation(), kind=kind, settings=settings(**loop), **values)
+
+
+class Quiet:
+    """A listener that keeps what it is told, and may do something at every step."""
+
+    def __init__(self, at_step=None, at_text=None):
+        self.texts, self.steps, self.previews = [], [], []
+        self._at_step, self._at_text = at_step, at_text
+
+    def say(self, text):
+        self.texts.append(text)
+        if self._at_text:
+            self._at_text(text)
+
+    def step(self, step, preview):
+        self.steps.append(step)
+        self.previews.append(preview)
+        if self._at_step:
+            self._at_step(step)
+
+
+def customise(models, dataset, job, listener=None, extractor=None):
+    from purecc_pack.purecc.host import session
+
+    with torch.inference_mode():
+        return session.customise(models.model, models.clip, dataset, job, listener or Quiet(), extractor)
+
+
+@contextlib.contextmanager
+def at_work(models, dataset, job, extractor=None):
+    """(trainee, scaled dataset) of a job just before its first step, for tests that look inside."""
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from comfy import model_management
+
+    from purecc_pack.purecc.branches import Branches
+    from purecc_pack.purecc.host import conditioning, copies, field, session
+
+    with copies.trainable_world(), ExitStack() as stack:
+        caches = session._caches(stack, models.model, models.clip, dataset, job, extractor)
+        model_management.unload_all_models()
+        trains = job.input_token and job.settings.embedding_lr > 0
+        encoder = stack.enter_context(conditioning.token_encoder(models.clip)) if trains else None
+        inside = stack.enter_context(field.private_field(models.model, job.precision, job.checkpointing))
+        branches = Branches(inside.module)
+        stack.callback(branches.remove)
+        trainee = session._trainee(inside, branches, caches, encoder, dataset, job, extractor)
+        items = tuple(replace(i, latents=inside.latents_in(i.latents)) for i in dataset.items)
+        yield trainee, replace(dataset, items=items)
+
+
+def digest(tensors):
+    """A hash of named tensors: their names, types, shapes and bits."""
+    out = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        out.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        out.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return out.hexdigest()
+
+
+def state(models):
+    """Everything of the user's objects that training could have touched."""
+    from comfy import model_management
+
+    model_management.unload_all_models()
+    out = {}
+    for name, patcher in zip(("model", "clip", "vae"), models.patchers, strict=True):
+        modules = dict(patcher.model.named_modules())
+        out[name] = {
+            "weights": digest(patcher.model.state_dict()),
+            "gradients": [(n, p.requires_grad, p.grad is None) for n, p in patcher.model.named_parameters()],
+            "modules": [(n, type(m).__name__) for n, m in modules.items()],
+            "hooks": sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in modules.values()),
+            "training": [n for n, m in modules.items() if m.training],
+            "patches": {k: len(v) for k, v in patcher.patches.items()},
+            "object patches": sorted(patcher.object_patches),
+            "wrappers": repr(patcher.wrappers),
+            "options": copy.deepcopy(patcher.model_options),
+        }
+    network = models.model.model.diffusion_model
+    clip = models.clip.cond_stage_model.clip_l
+    out["options"] = {
+        "checkpointing": network.use_checkpoint,
+        "dtype": str(network.dtype),
+        "cast": str(models.model.model.manual_cast_dtype),
+        "layer": models.clip.layer_idx,
+        "encoder": (clip.layer, clip.layer_idx, clip.return_projected_pooled),
+        "directories": list(models.clip.tokenizer.clip_l.embedding_directory),
+    }
+    return out
+
+
+def census():
+    """How many networks are alive."""
+    from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
+    from comfy.sd1_clip import SDClipModel
+    from peft.tuners.lora import LoraLayer
+
+    gc.collect()
+    kinds = {"networks": MMDiT, "encoders": SDClipModel, "loras": LoraLayer}
+    objects = gc.get_objects()
+    return {name: sum(issubclass(type(o), kind) for o in objects) for name, kind in kinds.items()}
+
+
+@pytest.fixture(scope="session")
+def checkpoint(comfyui, tmp_path_factory):
+    """A random checkpoint of the SD3.5 kind."""
+    torch.set_num_threads(1)
+    return standin.write(tmp_path_factory.mktemp("checkpoint") / "standin.safetensors")
+
+
+@pytest.fixture(scope="session")
+def models(checkpoint):
+    """MODEL, CLIP and VAE that tests read and do not change."""
+    return load(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def dataset(models):
+    """Three pictures with captions."""
+    return build(models)
+
+
+@pytest.fixture(scope="session")
+def extracted(models, dataset):
+    """Stage 1 with both kinds of embedding: an Outcome."""
+    return customise(models, dataset, job("ext", kind="extractor"))
+
+
+@pytest.fixture(scope="session")
+def extractor(extracted):
+    """θ1."""
+    return extracted.adapter
+
+
+@pytest.fixture(scope="session")
+def learned(models, dataset, extractor):
+    """Stage 2 with both kinds of embedding, its second step traced: an Outcome."""
+    from purecc_pack.purecc.recipes import PureLearning
+
+    return customise(models, dataset, job("pure", PureLearning(), trace_steps=frozenset([2])), extractor=extractor)
+
+
+@pytest.fixture(scope="session")
+def token_only(models, dataset):
+    """A plain LoRA with an input token and no layer-wise vectors: an Adapter."""
+    return customise(models, dataset, job("plain", layer_wise=False, lr=3e-2, embedding_lr=3e-2)).adapter
