@@ -121,6 +121,43 @@ def at_work(models, dataset, job, extractor=None):
         yield trainee, replace(dataset, items=items)
 
 
+def encode(clip, text):
+    """A prompt through the stock node."""
+    from nodes import CLIPTextEncode
+
+    with torch.inference_mode():
+        return CLIPTextEncode().encode(clip, text)[0]
+
+
+def velocity(model, x_t, t, *conds):
+    """v of the host's own sampling path at x_t [1, C, H, W], t [1] for conditionings, in one batch: [len(conds), ...]."""
+    import comfy.model_patcher
+    import comfy.sampler_helpers
+    import comfy.samplers
+    from comfy import model_management
+
+    with torch.inference_mode():
+        model_management.load_models_gpu([model])
+        model.pre_run()
+        x, t = x_t.clone(), t.clone()
+        named = {str(k): comfy.sampler_helpers.convert_cond(cond) for k, cond in enumerate(conds)}
+        options = comfy.model_patcher.create_model_options_clone(model.model_options)
+        comfy.sampler_helpers.prepare_model_patcher(model, named, options)
+        processed = comfy.samplers.process_conds(model.model, x, named, x.device)
+        out = comfy.samplers.calc_cond_batch(model.model, list(processed.values()), x, t, options)
+        model.cleanup()
+        return torch.cat([(x - x0) / t.view(-1, 1, 1, 1) for x0 in out])
+
+
+def sample(model, positive, negative, seed=1, steps=2, cfg=3.0):
+    """A latent of the stock KSampler."""
+    from nodes import KSampler
+
+    with torch.inference_mode():
+        empty = {"samples": torch.zeros(1, 16, 8, 8)}
+        return KSampler().sample(model, seed, steps, cfg, "euler", "simple", positive, negative, empty)[0]["samples"]
+
+
 def digest(tensors):
     """A hash of named tensors: their names, types, shapes and bits."""
     out = hashlib.sha256()

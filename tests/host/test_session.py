@@ -167,7 +167,9 @@ def test_a_users_lora_is_part_of_the_base(own, dataset):
     assert not torch.allclose(trace["v.base.base"], unpatched["v.base.base"], atol=1e-2)
     x_t, t = trace["x_t"], trace["t"]
     texts = [i.texts.base for i in sorted_by_latent(own, dataset, trace)]
-    expected = torch.cat([stock_velocity(own_patched, x, s, text) for x, s, text in zip(x_t, t, texts, strict=True)])
+    each = zip(x_t.split(1), t.split(1), texts, strict=True)
+    conds = [(x, s, runs.encode(own_patched.clip, text)) for x, s, text in each]
+    expected = torch.cat([runs.velocity(own_patched.model, x, s, cond) for x, s, cond in conds])
     torch.testing.assert_close(trace["v.base.base"], expected, rtol=1e-3, atol=1e-4)
 
 
@@ -182,26 +184,6 @@ def sorted_by_latent(models, dataset, trace):
     t = trace["t"].view(-1, 1, 1, 1)
     x0 = models.model.model.process_latent_out(trace["x_t"] - t * trace["target"])
     return [min(dataset.items, key=lambda i, x=x: float((i.latents[0] - x).square().sum())) for x in x0]
-
-
-def stock_velocity(models, x_t, t, text):
-    """v of the host's own sampling path for a prompt: CLIPTextEncode, calc_cond_batch."""
-    import comfy.sampler_helpers
-    import comfy.samplers
-    from comfy import model_management
-
-    from nodes import CLIPTextEncode
-
-    with torch.inference_mode():
-        cond = CLIPTextEncode().encode(models.clip, text)[0]
-        model_management.load_models_gpu([models.model])
-        models.model.pre_run()
-        conds = comfy.sampler_helpers.convert_cond(cond)
-        x, sigma = x_t[None].clone(), t[None].clone()
-        processed = comfy.samplers.process_conds(models.model.model, x, {"positive": conds}, x.device)["positive"]
-        x0 = comfy.samplers.calc_cond_batch(models.model.model, [processed], x, sigma, models.model.model_options)[0]
-        models.model.cleanup()
-        return (x - x0) / sigma.view(-1, 1, 1, 1)
 
 
 def test_nothing_keeps_the_private_copy_alive(own, dataset, monkeypatch):
