@@ -17,4 +17,4 @@ def save_state(path: Path, state: dict) -> None:
 
 def load_state(path: Path) -> dict | None:
     """The state at `path`, or None if there is none."""
-    return torch.load(path, map_location="cpu", weights_only=False) if path.is_file() else None
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None

@@ -63,6 +63,7 @@ def train_base(
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         average, step, seconds = state["average"], state["step"], state["seconds"]
+    pool.refresh()
     losses: list[float] = []
     clock = time.time()
     while step < steps:
