@@ -116,6 +116,8 @@ def customise(
         TrainingDiverged: see `training.train`.
     """
     check_model(model)
+    if job.drift_every and not job.drift_prompts:
+        raise ValueError("Drift is to be measured and there are no prompts: give some in drift_prompts.")
     _check_dataset(model, dataset)
     _check_extractor(clip, job, extractor)
     with trainable_world(), _determinism(job.deterministic), ExitStack() as stack:
@@ -159,7 +161,7 @@ def _caches(stack, model, clip, dataset, job, extractor) -> dict[str, PromptCach
 
 def _start(clip: CLIP, class_word: str, job: Job) -> dict[str, Tensor]:
     """The class word's vectors, apart by a thousandth, so that two concepts of a class can be told apart."""
-    generator = torch.Generator().manual_seed(job.settings.seed + sum(job.name.encode()))
+    generator = torch.Generator().manual_seed((job.settings.seed + sum(job.name.encode())) % 2**64)
     vectors = word_vectors(clip, class_word)
     return {k: v + 1e-3 * v.std() * torch.randn(v.shape, generator=generator) for k, v in vectors.items()}
 
