@@ -121,6 +121,13 @@ def at_work(models, dataset, job, extractor=None):
         yield trainee, replace(dataset, items=items)
 
 
+def items_of(models, dataset, trace):
+    """The items of a traced step's batch, found by their latents: x0 = x_t - t v."""
+    t = trace["t"].view(-1, 1, 1, 1)
+    x0 = models.model.model.process_latent_out(trace["x_t"] - t * trace["target"])
+    return [min(dataset.items, key=lambda i, x=x: float((i.latents[0] - x).square().sum())) for x in x0]
+
+
 def encode(clip, text):
     """A prompt through the stock node."""
     from nodes import CLIPTextEncode
@@ -130,7 +137,7 @@ def encode(clip, text):
 
 
 def velocity(model, x_t, t, *conds):
-    """v of the host's own sampling path at x_t [1, C, H, W], t [1] for conditionings, in one batch: [len(conds), ...]."""
+    """v of the host's own sampling path at x_t [1, C, H, W], t [1] for each conditioning, in one batch."""
     import comfy.model_patcher
     import comfy.sampler_helpers
     import comfy.samplers

@@ -166,7 +166,7 @@ def test_a_users_lora_is_part_of_the_base(own, dataset):
     assert torch.equal(trace["x_t"], unpatched["x_t"])
     assert not torch.allclose(trace["v.base.base"], unpatched["v.base.base"], atol=1e-2)
     x_t, t = trace["x_t"], trace["t"]
-    texts = [i.texts.base for i in sorted_by_latent(own, dataset, trace)]
+    texts = [i.texts.base for i in runs.items_of(own, dataset, trace)]
     each = zip(x_t.split(1), t.split(1), texts, strict=True)
     conds = [(x, s, runs.encode(own_patched.clip, text)) for x, s, text in each]
     expected = torch.cat([runs.velocity(own_patched.model, x, s, cond) for x, s, cond in conds])
@@ -177,13 +177,6 @@ def traced():
     from purecc_pack.purecc.recipes import OutputPreservation
 
     return runs.job("dop", OutputPreservation("base"), steps=1, batch=3, trace_steps=frozenset([1]))
-
-
-def sorted_by_latent(models, dataset, trace):
-    """The items of a traced batch: x0 = x_t - t v."""
-    t = trace["t"].view(-1, 1, 1, 1)
-    x0 = models.model.model.process_latent_out(trace["x_t"] - t * trace["target"])
-    return [min(dataset.items, key=lambda i, x=x: float((i.latents[0] - x).square().sum())) for x in x0]
 
 
 def test_nothing_keeps_the_private_copy_alive(own, dataset, monkeypatch):
