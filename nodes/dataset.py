@@ -62,6 +62,14 @@ class ConceptDataset(io.ComfyNode):
                     advanced=True,
                     tooltip="Also train on the mirror image of every picture. Not for concepts with writing or a side.",
                 ),
+                io.Int.Input(
+                    "crops",
+                    default=0,
+                    min=0,
+                    max=16,
+                    advanced=True,
+                    tooltip="Also train on this many random crops of every picture, each of at least 85 % of its sides.",
+                ),
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
             ],
             outputs=[
@@ -70,5 +78,7 @@ class ConceptDataset(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, captions, class_word, kind, resolution, crop, flip, vae) -> io.NodeOutput:
-        return io.NodeOutput(build(images, captions, class_word[0], kind[0], vae[0], resolution[0], crop[0], flip[0]))
+    def execute(cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae) -> io.NodeOutput:
+        return io.NodeOutput(
+            build(images, captions, class_word[0], kind[0], vae[0], resolution[0], crop[0], flip[0], crops[0])
+        )

@@ -22,6 +22,7 @@ def build(
     resolution: int = 512,
     crop: str = "center",
     flip: bool = False,
+    crops: int = 0,
 ) -> ConceptDataset:
     """Crops, encodes and pairs the references with their texts.
 
@@ -34,6 +35,7 @@ def build(
         resolution: see `latents.prepare`.
         crop: see `latents.prepare`.
         flip: whether mirror images are variants too.
+        crops: how many random crops of each picture are variants too.
 
     Raises:
         ValueError: a picture or a caption cannot be used; says which and why.
@@ -50,13 +52,17 @@ def build(
     prepared = []
     for number, picture in enumerate(pictures, start=1):
         try:
-            prepared.append(latents.prepare(picture, resolution, crop))
+            whole = latents.prepare(picture, resolution, crop)
+            size = whole.shape[1:3]
+            cut = [latents.resize(part[..., :3].float(), *size) for part in latents.windows(picture, crops)]
+            prepared.append([whole, *cut])
         except ValueError as error:
             raise ValueError(f"Picture {number} of {len(pictures)}: {error}") from error
     items = []
-    for picture, text in zip(prepared, texts, strict=True):
-        variants = [picture, picture.flip(2)] if flip else [picture]
-        items.append(ConceptItem(torch.cat(latents.encode(vae, variants)), text, picture[0].cpu()))
+    for variants, text in zip(prepared, texts, strict=True):
+        mirrored = [v.flip(2) for v in variants] if flip else []
+        encoded = torch.cat(latents.encode(vae, [*variants, *mirrored]))
+        items.append(ConceptItem(encoded, text, variants[0][0].cpu()))
     return ConceptDataset(tuple(items), class_word.strip(), kind)
 
 

@@ -49,10 +49,33 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
         scale = resolution / (width * height) ** 0.5
         size = (round(width * scale), round(height * scale))
     target_width, target_height = (max(SMALLEST, s // MULTIPLE * MULTIPLE) for s in size)
-    if (target_width, target_height) != (width, height):
-        moved = comfy.utils.common_upscale(image.movedim(-1, 1), target_width, target_height, "lanczos", "center")
+    return resize(image, target_height, target_width)
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """A picture [1, h, w, 3] scaled and cut about its middle to [1, height, width, 3], in [0, 1]."""
+    if image.shape[1:3] != (height, width):
+        moved = comfy.utils.common_upscale(image.movedim(-1, 1), width, height, "lanczos", "center")
         image = moved.movedim(1, -1)
     return image.clamp(0, 1)
+
+
+def windows(image: Tensor, count: int) -> list[Tensor]:
+    """Random cuts of a picture in its own shape, each side at least 85 % of it; the same cuts for the same picture.
+
+    Args:
+        image: [1, h, w, C].
+        count: how many.
+    """
+    height, width = image.shape[1:3]
+    generator = torch.Generator().manual_seed(height * 65_537 + width)
+    out = []
+    for scale, x, y in torch.rand(count, 3, generator=generator).tolist():
+        part = 0.85 + 0.15 * scale
+        h, w = max(SMALLEST, round(height * part)), max(SMALLEST, round(width * part))
+        top, left = round(y * (height - h)), round(x * (width - w))
+        out.append(image[:, top : top + h, left : left + w])
+    return out
 
 
 def encode(vae: VAE, images: Sequence[Tensor]) -> list[Tensor]:
