@@ -25,6 +25,15 @@ ROOT = host.ROOT
 TARGET = ROOT / "output" / "quickstart"
 PACKAGES = ("torch", "transformers", "safetensors", "peft", "accelerate", "comfyui-frontend-package")
 
+NAMES = {
+    "references": "the five references",
+    "base": "base, on grass",
+    "customised": "customised, the same seeds",
+    "base_any_background": "base, no background named",
+    "customised_any_background": "customised, no background named",
+    "curves": "loss, λ* and drift",
+}
+
 
 def forget_last_run(base: Path) -> None:
     """Removes from the base directory what the last quickstart saved there, so that its names are free again."""
@@ -78,19 +87,13 @@ def run(server: serving.Server, file: Path, target: Path, about: dict) -> dict:
 
 def tell(made: dict) -> None:
     """Prints where everything is."""
-    names = {
-        "references": "the five references",
-        "base": "the base model, before",
-        "customised": "customised, the same seeds",
-        "curves": "loss and λ* curves",
-    }
     host.say(f"\nDone in {made['seconds']:.0f} s. The pictures, in {TARGET}:")
     for kind, files in made["images"].items():
         for file in files:
-            host.say(f"  {names[kind]:<28}{file}")
+            host.say(f"  {NAMES.get(kind, kind):<36}{file}")
     for name, parts in made["adapters"].items():
         for part, file in parts.items():
-            host.say(f"  {part + ' of ' + name:<28}{file}")
+            host.say(f"  {part + ' of ' + name:<36}{file}")
 
 
 def main() -> None:

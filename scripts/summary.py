@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-PICTURES = ("references", "base", "customised", "curves")
+FOLDER = "purecc/"  # the start of the file name prefix of every picture that counts; what follows says what it shows
 REPORT = "purecc.report"
 
 
@@ -35,12 +35,12 @@ def pictures(prompt: Mapping, outputs: Mapping, output: Path) -> dict[str, list[
         outputs: {node id: ui output} of the server.
         output: ComfyUI's output folder.
     """
-    found: dict[str, list[Path]] = {kind: [] for kind in PICTURES}
-    for node, result in outputs.items():
-        prefix = str(prompt.get(node, {}).get("inputs", {}).get("filename_prefix", ""))
-        kind = prefix.removeprefix("purecc/")
-        if kind in found:
-            found[kind] += [output / one["subfolder"] / one["filename"] for one in result.get("images", [])]
+    found: dict[str, list[Path]] = {}
+    for node in sorted(outputs, key=list(prompt).index):
+        prefix = str(prompt[node]["inputs"].get("filename_prefix", ""))
+        if prefix.startswith(FOLDER):
+            images = [output / one["subfolder"] / one["filename"] for one in outputs[node].get("images", [])]
+            found.setdefault(prefix.removeprefix(FOLDER), []).extend(images)
     return found
 
 

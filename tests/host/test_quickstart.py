@@ -12,6 +12,7 @@ import torch
 from progress import Progress
 from safetensors.torch import save_file
 
+KINDS = ["references", "base", "customised", "curves"]
 REPORT = {"stage": "extractor", "steps": 2, "seconds": 1.5, "losses": [0.5, 0.25], "lambdas": [], "seed": 7}
 
 
@@ -23,8 +24,8 @@ def ui_node(number: int, kind: str, values: list, link: int | None = None) -> di
 @pytest.fixture
 def stock_workflow(tmp_path):
     nodes = [ui_node(1, "EmptyImage", [32, 32, 2, 255])]
-    nodes += [ui_node(2 + i, "SaveImage", [f"purecc/{kind}"], 10 + i) for i, kind in enumerate(summary.PICTURES)]
-    links = [[10 + i, 1, 0, 2 + i, 0, "IMAGE"] for i in range(len(summary.PICTURES))]
+    nodes += [ui_node(2 + i, "SaveImage", [f"purecc/{kind}"], 10 + i) for i, kind in enumerate(KINDS)]
+    links = [[10 + i, 1, 0, 2 + i, 0, "IMAGE"] for i in range(len(KINDS))]
     file = tmp_path / "stock.json"
     file.write_text(json.dumps({"nodes": nodes, "links": links, "version": 0.4}))
     return file
@@ -35,7 +36,7 @@ def test_a_run_collects_its_pictures_and_a_second_run_replaces_them(server, stoc
     target = tmp_path / "output" / "quick start"
     made = quickstart.run(server, stock_workflow, target, {"versions": {"torch": "x"}})
     assert made == json.loads((target / "summary.json").read_text())
-    assert set(made["images"]) == set(summary.PICTURES)
+    assert list(made["images"]) == KINDS
     for kind, files in made["images"].items():
         assert len(files) == 2, kind
         assert all((tmp_path / file).read_bytes().startswith(b"\x89PNG") for file in files)
