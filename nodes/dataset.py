@@ -68,7 +68,7 @@ class ConceptDataset(io.ComfyNode):
                     min=0,
                     max=16,
                     advanced=True,
-                    tooltip="Also train on this many random crops of every picture, each of at least 85 % of its sides.",
+                    tooltip="Also train on this many random crops of every picture, each at least 85 % of its sides.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
             ],
