@@ -40,8 +40,8 @@ def word_vectors(clip: CLIP, word: str) -> dict[str, Tensor]:
     for name in encoder_names(clip):
         table = getattr(clip.cond_stage_model, name).transformer.get_input_embeddings()
         chunk = [int(t[0]) for t in tokens[ENCODERS[name]][0]]
-        # The end token also pads: the word is what stands between the start and the first end.
-        ids = chunk[1 : chunk.index(chunk[-1])] or chunk[:1]
+        end = getattr(clip.tokenizer, name).end_token
+        ids = chunk[1 : chunk.index(end)] or chunk[:1]
         rows = table(torch.tensor([ids], device=table.weight.device), out_dtype=torch.float32)
         out[name] = rows.float().mean(1).cpu()
     return out
