@@ -15,7 +15,7 @@ from .muon import Muon
 from .renders import crops, render
 from .scenes import SIZE, sample_scene
 
-CROP, BATCH, WHOLE_BATCH = 32, 16, 3
+CROP, BATCH, WHOLE_BATCH = 32, 16, 4
 WHOLE_FROM = 0.93
 """Fraction of the steps after which whole pictures are trained on."""
 
@@ -39,10 +39,20 @@ def set_latent_scale(autoencoder: torch.nn.Module, shift: float, scale: float, c
     autoencoder.vae_shift.fill_(float(shift - raw.mean() / factor))
 
 
-def train_autoencoder(autoencoder: torch.nn.Module, state_path: Path, steps: int, rate: float = 3e-3) -> None:
-    """Train in place for `steps` steps, from the saved state if there is one.
+def _rate_factor(step: int, steps: int, decoder_steps: int) -> float:
+    """Warmup and cosine decay; a second cosine for the decoder alone."""
+    if step >= steps:
+        return 0.6 * 0.5 * (1 + math.cos(math.pi * (step - steps) / decoder_steps))
+    return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
-    The loss is L1 + 2 MSE of the picture decoded from a slightly noised latent; the noise makes latents smooth.
+
+def train_autoencoder(
+    autoencoder: torch.nn.Module, state_path: Path, steps: int, decoder_steps: int = 0, rate: float = 3e-3
+) -> None:
+    """Train in place, from the saved state if there is one: `steps` steps, then `decoder_steps` of the decoder alone.
+
+    The loss is L1 + 2 MSE of the picture decoded from a slightly noised latent; the noise makes latents smooth. In the
+    second part latents stay as they are, so that a base model may already learn on them.
     """
     inner = [p for p in autoencoder.parameters() if p.ndim == 4 and min(p.shape[:2]) >= 16]
     outer = [p for p in autoencoder.parameters() if p.ndim != 4 or min(p.shape[:2]) < 16]
@@ -54,33 +64,29 @@ def train_autoencoder(autoencoder: torch.nn.Module, state_path: Path, steps: int
             optimiser.load_state_dict(saved)
         step = state["step"]
     encoder, decoder = autoencoder.taesd_encoder, autoencoder.taesd_decoder
-    encoder.to(memory_format=torch.channels_last)
-    decoder.to(memory_format=torch.channels_last)
-    started, window = time.time(), []
-    while step < steps:
-        rng = Random(step)
-        whole = step >= WHOLE_FROM * steps
-        batch = crops(rng, WHOLE_BATCH if whole else BATCH, SIZE if whole else CROP)
-        factor = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    autoencoder.to(memory_format=torch.channels_last)
+    started, errors = time.time(), []
+    while step < steps + decoder_steps:
         for optimiser in optimisers:
-            optimiser.param_groups[0]["lr"] = rate * factor
-        target = (batch + 1) / 2
-        latent = encoder(target.contiguous(memory_format=torch.channels_last))
-        generator = torch.Generator().manual_seed(step)
-        noise = torch.randn(latent.shape, generator=generator)
+            optimiser.param_groups[0]["lr"] = rate * _rate_factor(step, steps, decoder_steps)
+        encoder.requires_grad_(step < steps)
+        batch = crops(Random(step), *((BATCH, CROP) if step < WHOLE_FROM * steps else (WHOLE_BATCH, SIZE)))
+        target = ((batch + 1) / 2).contiguous(memory_format=torch.channels_last)
+        latent = encoder(target)
+        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(step))
         decoded = decoder(latent + 0.05 * latent.detach().std() * noise)
-        loss = F.l1_loss(decoded, target) + 2 * F.mse_loss(decoded, target)
-        # The decoder clamps latents softly at 3: stay well inside.
-        loss = loss + 1e-3 * latent.square().mean()
+        # The decoder clamps latents softly at 3: the last term keeps them well inside.
+        error = F.mse_loss(decoded, target)
+        loss = F.l1_loss(decoded, target) + 2 * error + 1e-3 * latent.square().mean()
         autoencoder.zero_grad()
         loss.backward()
         for optimiser in optimisers:
             optimiser.step()
         step += 1
-        window.append(F.mse_loss(decoded.detach().clamp(0, 1), target).item())
+        errors.append(error.item())
         if step % 50 == 0 or step == steps:
-            mse = sum(window) / len(window)
-            print(f"step {step} psnr {-10 * math.log10(mse):.2f} dB, {time.time() - started:.0f} s", flush=True)
-            window = []
+            mean = sum(errors) / len(errors)
+            print(f"step {step} psnr {-10 * math.log10(mean):.2f} dB, {time.time() - started:.0f} s", flush=True)
+            errors = []
             saved = [optimiser.state_dict() for optimiser in optimisers]
             save_state(state_path, {"weights": autoencoder.state_dict(), "optimisers": saved, "step": step})

@@ -65,9 +65,24 @@ def measure(probe: Probe, autoencoder: nn.Module, count: int) -> dict[str, dict[
     }
 
 
-def train_probe(probe: Probe, autoencoder: nn.Module, state_path: Path, steps: int, rate: float = 2e-3) -> None:
-    """Train in place up to `steps` steps, from the saved state if there is one."""
+def decoded_pool(autoencoder: nn.Module, path: Path, count: int) -> tuple[torch.Tensor, list[Scene]]:
+    """`count` pictures through the autoencoder, [count, H, W, 3] uint8, and their scenes; kept at `path`."""
+    rng = Random("decoded")
+    scenes = [any_scene(rng, SPECIAL) for _ in range(count)]
+    images = load_state(path)
+    if images is None:
+        chunks = [render(scenes[i : i + 16]) for i in range(0, count, 16)]
+        images = torch.cat([(through(autoencoder, chunk) * 255).round().byte() for chunk in chunks])
+        save_state(path, images)
+    return images, scenes
+
+
+def train_probe(
+    probe: Probe, pool: tuple[torch.Tensor, list[Scene]], state_path: Path, steps: int, rate: float = 2e-3
+) -> None:
+    """Train in place up to `steps` steps, from the saved state if there is one: half fresh renders, half of `pool`."""
     optimiser = torch.optim.AdamW(probe.parameters(), lr=rate, weight_decay=1e-2)
+    decoded, decoded_scenes = pool
     step = 0
     if state := load_state(state_path):
         probe.load_state_dict(state["weights"])
@@ -78,10 +93,12 @@ def train_probe(probe: Probe, autoencoder: nn.Module, state_path: Path, steps: i
     while step < steps:
         rng = Random(f"probe {step}")
         generator = torch.Generator().manual_seed(step)
-        scenes = [any_scene(rng, SPECIAL) for _ in range(BATCH)]
-        images = render(scenes)
-        images = torch.cat([images[: BATCH // 2], through(autoencoder, images[BATCH // 2 :])])
-        # Slight noise: the answer must not hang on single pixel values.
+        fresh = [any_scene(rng, SPECIAL) for _ in range(BATCH // 2)]
+        chosen = [rng.randrange(len(decoded_scenes)) for _ in range(BATCH - len(fresh))]
+        scenes = fresh + [decoded_scenes[i] for i in chosen]
+        images = torch.cat([render(fresh), decoded[chosen].float() / 255])
+        # Noise and a shift by some pixels: the answer must not hang on single pixels.
+        images = images.roll((rng.randint(-2, 2), rng.randint(-2, 2)), (1, 2))
         images = (images + 0.02 * torch.randn(images.shape, generator=generator)).clamp(0, 1)
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 100, (steps - step) / (0.4 * steps))

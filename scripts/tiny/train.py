@@ -36,7 +36,7 @@ def autoencoder(arguments: argparse.Namespace) -> None:
     from purecc_pack.purecc.host import tiny_training as tiny
     from purecc_pack.purecc.tiny.train_autoencoder import train_autoencoder
 
-    train_autoencoder(tiny.build_autoencoder(), STATE / "autoencoder.pt", arguments.steps)
+    train_autoencoder(tiny.build_autoencoder(), STATE / "autoencoder.pt", arguments.steps, arguments.decoder_steps)
 
 
 def latents(arguments: argparse.Namespace) -> None:
@@ -95,10 +95,10 @@ def export(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     from purecc_pack.purecc.host import tiny_training as tiny
     from purecc_pack.purecc.tiny.probe import Probe
-    from purecc_pack.purecc.tiny.train_probe import measure, train_probe
+    from purecc_pack.purecc.tiny.train_probe import decoded_pool, measure, train_probe
 
     reader, ae = Probe(), trained_autoencoder(tiny)
-    train_probe(reader, ae, STATE / "probe.pt", arguments.steps)
+    train_probe(reader, decoded_pool(ae, STATE / "decoded.pt", arguments.pool), STATE / "probe.pt", arguments.steps)
     reader.save()
     print(measure(Probe.load(), ae, 1000))
 
@@ -129,7 +129,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parts = parser.add_subparsers(dest="part", required=True)
     part = parts.add_parser("autoencoder")
-    part.add_argument("--steps", type=int, default=1500)
+    part.add_argument("--steps", type=int, default=1600)
+    part.add_argument("--decoder-steps", type=int, default=0, help="steps of the decoder alone afterwards")
     part.set_defaults(run=autoencoder)
     part = parts.add_parser("latents")
     part.add_argument("--shards", type=int, default=40, help="shards of 1000 pictures")
@@ -142,7 +143,8 @@ def main() -> None:
     part.add_argument("--to", help="path of the checkpoint (default: the pack's weights folder)")
     part.set_defaults(run=export)
     part = parts.add_parser("probe")
-    part.add_argument("--steps", type=int, default=2500)
+    part.add_argument("--steps", type=int, default=2000)
+    part.add_argument("--pool", type=int, default=3200, help="pictures through the autoencoder")
     part.set_defaults(run=probe)
     part = parts.add_parser("evaluate")
     part.add_argument("--count", type=int, default=500)
