@@ -38,8 +38,8 @@ class Progress:
             self._show(f"{data['value']}/{data['max']}")
 
     def close(self) -> None:
-        """Ends the line of the node at work."""
-        self._finish()
+        """Ends the line of the node at work, if one still is: it was stopped."""
+        self._finish("stopped after")
 
     def _start(self, node: str | None) -> None:
         self._node, self._text = node, ""
@@ -58,10 +58,10 @@ class Progress:
             self._shown = now
             self._print(f"{self._head()}  {text}", final=False)
 
-    def _finish(self) -> None:
+    def _finish(self, how: str = "done in") -> None:
         if self._node is not None:
             text = f"  {self._text}" if self._text else ""
-            self._print(f"{self._head()}{text}  done in {time.monotonic() - self._began:.1f} s", final=True)
+            self._print(f"{self._head()}{text}  {how} {time.monotonic() - self._began:.1f} s", final=True)
         self._node = None
 
     def _print(self, line: str, final: bool) -> None:

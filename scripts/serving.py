@@ -117,7 +117,7 @@ class Server:
         line += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options]
         return line
 
-    def start(self, timeout: float = 180.0) -> None:
+    def start(self, timeout: float = 600.0) -> None:
         """Starts the server and returns once it answers; raises ServerError with the end of its log otherwise."""
         for name in ("custom_nodes", "input", "output", "models/loras", "models/embeddings"):
             (self.base / name).mkdir(parents=True, exist_ok=True)

@@ -89,3 +89,6 @@ def test_progress_shows_each_node_with_its_text_and_time():
     assert lines[1:3] == ["[2/2] Train  1/4", "[2/2] Train  step 2/4, loss 0.1"]
     assert lines[3].startswith("[2/2] Train  step 2/4, loss 0.1  done in")
     assert len(lines) == 4
+    progress("executing", {"node": "1"})
+    progress.close()
+    assert "stopped after" in stream.getvalue().splitlines()[-1]
