@@ -41,7 +41,7 @@ def private_copy(patcher: ModelPatcher, without: tuple[str, ...] = ()) -> Iterat
             private = _copy(patcher, without)
             model_management.load_models_gpu([private], force_full_load=True)
             _plain_tensors(private.model)
-            # The patches are merged for good: a later unload has nothing to restore, and no copy of the weights to keep.
+            # The patches are merged for good: a later unload has nothing to restore, nor a copy of weights to keep.
             private.patches.clear()
             private.backup.clear()
         private.model.requires_grad_(False)

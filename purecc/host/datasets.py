@@ -68,8 +68,8 @@ def build(
 
 def _pair(captions: Sequence[str], count: int, class_word: str, kind: str) -> list[str]:
     """A caption for every picture."""
-    if len(captions) == 1:
-        lines = captions[0].strip().splitlines()
+    if len(captions) <= 1:
+        lines = "".join(captions).strip().splitlines()
         if not lines:
             return [default_caption(class_word, kind)] * count
         captions = lines

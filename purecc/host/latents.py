@@ -31,7 +31,7 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     Raises:
         ValueError: the image is empty, not an image, smaller than 64 pixels a side, or not finite.
     """
-    if image.ndim != 4 or image.shape[-1] < 3:
+    if image.ndim != 4 or image.shape[-1] < 3 or 0 in image.shape:
         raise ValueError(f"A reference has shape {tuple(image.shape)}, which is not an image.")
     height, width = image.shape[1:3]
     if min(height, width) < SMALLEST:
