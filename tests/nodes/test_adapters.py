@@ -1,0 +1,172 @@
+"""Save, Load and Apply Adapter in the host's folders, beside its own nodes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import runs
+import torch
+
+
+@pytest.fixture
+def folders(comfyui, tmp_path):
+    """The host's loras and embeddings folders, of this test alone."""
+    import folder_paths
+
+    before = {kind: folder_paths.folder_names_and_paths[kind] for kind in ("loras", "embeddings")}
+    for kind, (_, endings) in before.items():
+        (tmp_path / kind).mkdir()
+        folder_paths.folder_names_and_paths[kind] = ([str(tmp_path / kind)], endings)
+        folder_paths.filename_list_cache.pop(kind, None)
+    yield tmp_path
+    for kind, entry in before.items():
+        folder_paths.folder_names_and_paths[kind] = entry
+        folder_paths.filename_list_cache.pop(kind, None)
+
+
+def listed():
+    """What the loader offers now, asked as /object_info asks."""
+    from purecc_pack.nodes import LoadAdapter
+
+    return LoadAdapter.INPUT_TYPES()["required"]["adapter_name"][1]["options"]
+
+
+def save(adapter, overwrite=False):
+    from purecc_pack.nodes import SaveAdapter
+
+    return runs.execute(SaveAdapter, adapter=adapter, overwrite=overwrite)
+
+
+def load(name):
+    from purecc_pack.nodes import LoadAdapter
+
+    return runs.execute(LoadAdapter, adapter_name=name).args
+
+
+def test_a_new_file_is_listed_without_a_restart(folders, token_only, extractor):
+    import folder_paths
+
+    assert listed() == []
+    out = save(token_only)
+    assert out.args == ("plain",)
+    assert sorted(out.ui["text"]) == sorted(
+        str(folders / kind / "plain.safetensors") for kind in ("loras", "embeddings")
+    )
+    assert listed() == ["plain.safetensors"]
+    assert folder_paths.get_filename_list("embeddings") == ["plain.safetensors"]
+    save(extractor)
+    assert listed() == ["ext.safetensors", "plain.safetensors"]
+    (folders / "loras" / "plain.safetensors").unlink()
+    assert listed() == ["ext.safetensors"]
+
+
+def test_only_files_of_this_pack_are_listed(folders, token_only):
+    from safetensors.torch import save_file
+
+    save(token_only)
+    save_file(dict(token_only.lora), folders / "loras" / "of_another_trainer.safetensors")
+    (folders / "loras" / "broken.safetensors").write_bytes(b"no")
+    (folders / "loras" / "pickle.pt").write_bytes(b"no")
+    assert listed() == ["plain.safetensors"]
+
+
+def test_nothing_is_overwritten_silently(folders, token_only):
+    save(token_only)
+    save(token_only)  # the very same files may be written again
+    other = replace(token_only, lora={k: v + 1 for k, v in token_only.lora.items()})
+    before = {p: p.read_bytes() for p in folders.rglob("*.safetensors")}
+    with pytest.raises(FileExistsError, match=r"plain.safetensors is there already .* another name, or overwrite"):
+        save(other)
+    assert {p: p.read_bytes() for p in folders.rglob("*.safetensors")} == before
+    from purecc_pack.nodes import LoadAdapter
+
+    old = LoadAdapter.fingerprint_inputs(adapter_name="plain.safetensors")
+    save(other, overwrite=True)
+    assert load("plain.safetensors")[0].id == other.id
+    assert LoadAdapter.fingerprint_inputs(adapter_name="plain.safetensors") != old, "a loader's cache must not hold"
+
+
+def test_the_metadata_says_which_it_is(folders, token_only, extractor):
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    save(token_only)
+    save(extractor)
+    adapter, refusal = load("plain.safetensors")
+    assert adapter.id == token_only.id and adapter.kind == "adapter"
+    assert isinstance(refusal, ExecutionBlocker) and "is an adapter: use the output of that name" in refusal.message
+    refusal, theta1 = load("ext.safetensors")
+    assert theta1.id == extractor.id and theta1.kind == "extractor"
+    assert isinstance(refusal, ExecutionBlocker) and "is an extractor" in refusal.message
+
+
+def test_a_loaded_extractor_guides_as_the_fresh_one(folders, models, dataset, extractor, learned):
+    from purecc_pack.purecc.recipes import PureLearning
+
+    save(extractor)
+    theta1 = load("ext.safetensors")[1]
+    again = runs.customise(models, dataset, runs.job("pure", PureLearning()), extractor=theta1).adapter
+    assert again.id == learned.adapter.id
+
+
+def test_the_files_say_everything_of_themselves(folders, learned, dataset):
+    from purecc_pack.purecc import VERSION, files
+
+    save(learned.adapter)
+    for kind in ("loras", "embeddings"):
+        about = files.read_metadata(folders / kind / "pure.safetensors")
+        assert about["modelspec.sai_model_spec"] == "1.0.0"
+        assert about["modelspec.architecture"] == "stable-diffusion-v3.5-medium/lora"
+        assert about["modelspec.title"] == "pure"
+        assert about["modelspec.trigger_phrase"] == "embedding:pure robot"
+        assert about["purecc.base_model"] == "standin"
+        assert about["purecc.kind"] == "adapter" and about["purecc.needs_apply"] == "true"
+        report = json.loads(about["purecc.report"])
+        assert (report["steps"], report["seed"], report["stage"]) == (3, 0, "adapter")
+        assert report["losses"] == pytest.approx(learned.history.losses)
+        assert report["lambdas"] == pytest.approx(learned.history.scales) and len(report["lambdas"]) == 3
+        assert 0 < report["seconds"] < 600
+        recipe = json.loads(about["purecc.recipe"])
+        assert recipe["method"] == "PureLearning" and recipe["eta"] == 1.0 and recipe["v_original"] == "theta2"
+        assert recipe["settings"]["lr"] == 1e-2 and recipe["lora"]["rank"] == 4
+        assert recipe["input_token"] and recipe["layer_wise"] and recipe["precision"] == "as loaded"
+        texts = [t["complete"] for t in json.loads(about["purecc.texts"])]
+        assert sorted(texts) == sorted(runs.CAPTIONS) and len(texts) == len(dataset.items)
+        versions = json.loads(about["purecc.versions"])
+        assert versions["purecc"] == VERSION and versions["torch"] == torch.__version__
+        assert set(versions) == {"purecc", "torch", "peft", "comfyui"}
+
+
+def image(model, clip, prompt="a embedding:plain robot"):
+    return runs.sample(model, runs.encode(clip, prompt), runs.encode(clip, "blurred"))
+
+
+def test_the_stock_loader_and_core_training_nodes_take_the_lora(folders, models, token_only):
+    import comfy.utils
+    import folder_paths
+    from comfy_extras.nodes_train import LoraModelLoader, SaveLoRA
+
+    from purecc_pack.nodes import ApplyAdapter
+
+    both = runs.execute(ApplyAdapter, model=models.model, clip=models.clip, adapter=token_only, strength=0.8).args
+    with torch.inference_mode():
+        model = LoraModelLoader.execute(models.model, dict(token_only.lora), 0.8).args[0]
+    assert torch.equal(image(model, both[1]), image(*both))
+    SaveLoRA.execute(dict(token_only.lora), "loras/ours", steps=3)
+    (path,) = Path(folder_paths.get_output_directory(), "loras").glob("ours_3_steps_*.safetensors")
+    written = comfy.utils.load_torch_file(str(path))
+    assert runs.digest(written) == runs.digest(token_only.lora)
+    path.unlink()
+
+
+def test_four_slots_and_a_chain(models, token_only, learned, extractor):
+    from purecc_pack.nodes import ApplyAdapter
+
+    apply = {"model": models.model, "clip": models.clip}
+    slots = {"adapter": token_only, "strength": 0.5, "adapter_3": learned.adapter, "strength_3": 1.5}
+    at_once = runs.execute(ApplyAdapter, **apply, **slots).args
+    model, clip = runs.execute(ApplyAdapter, **apply, adapter=token_only, strength=0.5).args
+    chained = runs.execute(ApplyAdapter, model=model, clip=clip, adapter=learned.adapter, strength=1.5).args
+    prompt = "a embedding:plain robot and a embedding:pure robot"
+    assert torch.equal(image(*at_once, prompt), image(*chained, prompt))
+    assert not torch.equal(image(*at_once, prompt), image(model, chained[1], prompt))
