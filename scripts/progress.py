@@ -27,7 +27,7 @@ class Progress:
 
     def __call__(self, name: str, data: dict) -> None:
         """Takes one event."""
-        if name == "executing":
+        if name in ("executing", "execution_success"):
             self._finish()
             self._start(data.get("node"))
         elif self._node is None:

@@ -83,7 +83,7 @@ def test_progress_shows_each_node_with_its_text_and_time():
     progress("progress", {"node": "2", "value": 1, "max": 4})
     progress("progress_text", {"node": "2", "text": "step 2/4, loss 0.1"})
     progress("progress", {"node": "2", "value": 3, "max": 4})
-    progress("executing", {"node": None})
+    progress("execution_success", {"prompt_id": "x"})
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("[1/2] Load  done in")
     assert lines[1:3] == ["[2/2] Train  1/4", "[2/2] Train  step 2/4, loss 0.1"]
