@@ -26,6 +26,10 @@ from runs import checkpoint, dataset, extracted, extractor, learned, models, tok
 
 BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 BROWSER_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+# The nodes are known, and the workflow that the front end opens by itself is open.
+READY = """
+() => window.LiteGraph?.registered_node_types?.KSampler && window.app?.extensionManager?.workflow?.activeWorkflow
+"""
 
 
 def load_pack():
@@ -98,8 +102,6 @@ def page(chromium, server):
     context.add_init_script("localStorage.setItem('Comfy.TutorialCompleted', 'true')")
     opened = context.new_page()
     opened.goto(server.address)
-    opened.wait_for_function(
-        "() => window.app?.graph && window.LiteGraph?.registered_node_types?.KSampler", timeout=60_000
-    )
+    opened.wait_for_function(READY, timeout=180_000)
     yield opened
     context.close()

@@ -1,0 +1,185 @@
+"""Remakes the pictures of the bundled workflows, by running and showing them in the real front end.
+
+    python3 scripts/pictures.py [--only-graphs]
+
+docs/quickstart.png shows the quickstart's graph with its results. In workflows/, quickstart.jpg shows results, and the
+others show their graphs, because their model is not at hand. With --only-graphs the quickstart is not run.
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import browser
+import host
+import serving
+from client import Client
+
+ROOT = host.ROOT
+WORKFLOWS = ROOT / "workflows"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+    "Comfy.Graph.CanvasInfo": False,
+}
+ROWS = {"purecc/references": "references", "purecc/base": "base model", "purecc/customised": "customised, same seeds"}
+CELL, LABEL = 120, 22
+
+READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.PureCCApplyAdapter"
+LOAD = "async saved => { await app.refreshComboInNodes(); await app.loadGraphData(saved, true, true) }"
+RUN = """
+() => new Promise(resolve => {
+  for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+    app.api.addEventListener(name, event => resolve({name, ...event.detail}));
+  app.queuePrompt(0, 1).then(taken => taken || resolve({name: "refused", errors: app.lastNodeErrors}));
+})
+"""
+# Shows the whole graph beside a margin (left, top, right, bottom) and returns where it is on the page.
+FIT = """
+([left, top, right, bottom]) => {
+  const boxes = app.graph.groups.map(group => group._bounding);
+  const low = i => Math.min(...boxes.map(box => box[i]));
+  const high = i => Math.max(...boxes.map(box => box[i] + box[i + 2]));
+  const x = low(0), y = low(1), w = high(0) - x, h = high(1) - y, ds = app.canvas.ds;
+  ds.scale = Math.min((innerWidth - left - right) / w, (innerHeight - top - bottom) / h);
+  const page = app.canvas.canvas.getBoundingClientRect();
+  ds.offset[0] = (left - page.left) / ds.scale - x;
+  ds.offset[1] = (top - page.top) / ds.scale - y;
+  app.canvas.setDirty(true, true);
+  return {x: left, y: top, width: w * ds.scale, height: h * ds.scale};
+}
+"""
+
+
+def open_page(chromium, address: str):
+    """Returns a large page with the front end ready."""
+    page = chromium.new_context(viewport={"width": 2400, "height": 1350}).new_page()
+    page.set_default_timeout(1_800_000)
+    for _ in range(2):  # some settings are read at the start only
+        page.goto(address)
+        page.wait_for_function(READY)
+        for name, value in SETTINGS.items():
+            page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+    return page
+
+
+def show(page, name: str) -> None:
+    """Loads a bundled workflow."""
+    page.evaluate(LOAD, json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
+    page.wait_for_timeout(2000)
+
+
+def fit(page, margin: tuple[int, int, int, int]) -> dict:
+    """Brings the whole graph into view and returns its place on the page."""
+    place = page.evaluate(FIT, list(margin))
+    page.wait_for_timeout(2500)
+    return place
+
+
+def run_quickstart(page, client: Client) -> None:
+    """Runs the quickstart, then takes its screenshot and makes its thumbnail."""
+    from PIL import Image
+
+    show(page, "quickstart")
+    ended = page.evaluate(RUN)
+    if ended["name"] != "execution_success":
+        raise SystemExit(f"The quickstart ended with {json.dumps(ended)[:2000]}")
+    page.wait_for_timeout(2000)
+    fit(page, (90, 130, 30, 30))
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    (ROOT / "docs").mkdir(exist_ok=True)
+    shot.quantize(256, method=Image.Quantize.MEDIANCUT).save(ROOT / "docs" / "quickstart.png", optimize=True)
+    past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
+    rows = {}
+    for node, output in past["outputs"].items():
+        title = ROWS.get(past["prompt"][2][node]["inputs"].get("filename_prefix"))
+        if title:
+            rows[title] = [Image.open(io.BytesIO(client.image(image))) for image in output["images"]]
+    contact_sheet({title: rows[title] for title in ROWS.values()}).save(WORKFLOWS / "quickstart.jpg", quality=88)
+
+
+def contact_sheet(rows: dict):
+    """Returns rows of square images, each under its title."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    width = max(len(images) for images in rows.values())
+    sheet = Image.new("RGB", (width * CELL, len(rows) * (CELL + LABEL)), (30, 31, 36))
+    pen = ImageDraw.Draw(sheet)
+    for row, (title, images) in enumerate(rows.items()):
+        top = row * (CELL + LABEL)
+        pen.text((8, top + 3), title, fill="white", font=ImageFont.load_default(14))
+        for column, image in enumerate(images):
+            size = (CELL - 4, CELL - 4)
+            sheet.paste(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), (column * CELL + 2, top + LABEL))
+    return sheet
+
+
+def show_graphs(page, base: Path) -> None:
+    """Makes the thumbnails of the other workflows; the files that they name exist in name only."""
+    from PIL import Image
+
+    (base / "input" / "my_concept").mkdir()
+    checkpoints = base / "models" / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    for file in sorted(WORKFLOWS.glob("sd35_*.json")):
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        for node in saved["nodes"]:
+            if node["type"] == "CheckpointLoaderSimple":
+                (checkpoints / node["widgets_values"][0]).touch()
+            if node["type"] == "PureCCLoadAdapter":
+                placeholder(base / "models" / "loras" / node["widgets_values"][0])
+        show(page, file.stem)
+        place = fit(page, (20, 60, 20, 20))
+        shot = Image.open(io.BytesIO(page.screenshot(clip=place))).convert("RGB")
+        shot.thumbnail((1024, 1024), Image.Resampling.LANCZOS)
+        shot.save(file.with_suffix(".jpg"), quality=85)
+
+
+def placeholder(path: Path) -> None:
+    """Writes a file that Load Adapter lists: the metadata of an adapter without any tensor."""
+    about = {key: "" for key in ("id", "kind", "name", "has_embedding")} | {"format": "1", "part": "lora"}
+    header = json.dumps({"__metadata__": {f"purecc.{key}": value for key, value in about.items()}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def make(only_graphs: bool) -> None:
+    """Makes the pictures, in an environment that has everything."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        serving.link_pack(base)
+        comfyui = Path(os.environ["COMFYUI_PATH"])
+        with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=FLAGS)
+            page = open_page(chromium, server.address)
+            if not only_graphs:
+                run_quickstart(page, Client(server.address))
+            page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
+            show_graphs(page, base)
+            chromium.close()
+
+
+def main() -> int:
+    """Makes the pictures here if this interpreter can, else in the pack's own environment."""
+    parser = argparse.ArgumentParser(description="Remake the pictures of the bundled workflows.")
+    parser.add_argument("--only-graphs", action="store_true", help="do not run the quickstart")
+    options = parser.parse_args()
+    if os.environ.get("PURECC_PICTURES"):
+        make(options.only_graphs)
+        return 0
+    ready = host.prepare(tests=True)
+    environment = os.environ | {"COMFYUI_PATH": str(ready.comfyui), "PURECC_PICTURES": "1"}
+    return subprocess.run([ready.python, __file__, *sys.argv[1:]], env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
