@@ -54,8 +54,8 @@ def _scales(runs):
             pale = tuple((c + 2 * 255) // 3 for c in COLOURS[k % 2])
             curves.append((None, pale, 1, points))
             smoothed = list(enumerate(smooth(values), start=1))
-            curves.append((run.get("title", "λ"), COLOURS[k % 2], 2, smoothed))
-    return "λ, median of the batch", curves
+            curves.append((run.get("title", "lambda"), COLOURS[k % 2], 2, smoothed))
+    return "lambda, median of the batch", curves  # Pillow's own font has no Greek
 
 
 def _drifts(runs):
@@ -87,7 +87,7 @@ def _panel(title: str, curves) -> Image.Image:
         y = place((x_low, value))[1]
         pen.line([(left, y), (width - right, y)], fill=GRID)
         pen.text((left - 6, y), f"{value:.3g}", font=font, fill=INK, anchor="rm")
-    for k in range(5):
+    for k in range(5 if x_high > x_low else 1):
         value = x_low + k / 4 * (x_high - x_low)
         pen.text((place((value, y_low))[0], height - bottom + 6), f"{value:.0f}", font=font, fill=INK, anchor="mt")
     pen.text((left, 10), title, font=font, fill=INK)
