@@ -207,7 +207,7 @@ def main() -> None:
     serving.link_pack(base)
     with serving.Server(host.python, host.comfyui, base, options.port) as server:
         say(f"ComfyUI answers at {server.address} (Ctrl-C ends it)")
-        server.process.wait()
+        server.wait()
         say(f"ComfyUI ended. {server.tail()}")
 
 

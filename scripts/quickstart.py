@@ -112,6 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--cpu", action="store_true", default=None, help="run on the CPU even where there is a GPU")
     options = parser.parse_args()
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # Windows pipes have no λ
     ready = host.prepare(options.comfyui)
     base = host.CACHE / "base"
     serving.link_pack(base)
@@ -130,7 +131,7 @@ def main() -> None:
         if options.open:
             host.say(f"\nComfyUI is at {server.address}. Open Workflow > Browse Templates > purecc > quickstart.")
             host.say("Ctrl-C ends it.")
-            server.process.wait()
+            server.wait()
 
 
 if __name__ == "__main__":

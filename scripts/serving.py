@@ -157,6 +157,11 @@ class Server:
                 time.sleep(0.2)
         raise ServerError(f"ComfyUI did not answer within {timeout:.0f} s.\n{self.tail()}")
 
+    def wait(self) -> None:
+        """Returns once the server has ended; a sleep, unlike a wait for a process, hears Ctrl-C on Windows."""
+        while self.process.poll() is None:
+            time.sleep(0.5)
+
     def tail(self, lines: int = 40) -> str:
         """Returns the last lines of the log, headed by where it lies."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""

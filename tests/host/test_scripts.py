@@ -172,7 +172,7 @@ import serving
 serving.Server.command = lambda self: [sys.executable, "-c", sys.argv[3]]
 serving.Server._wait = lambda self, timeout: print(self.process.pid, flush=True)
 with serving.Server(sys.executable, Path(sys.argv[2]), Path(sys.argv[2])) as server:
-    server.process.wait()
+    server.wait()
 """
 CHILDREN = """
 import subprocess, sys, time
