@@ -116,14 +116,15 @@ def test_the_host_predicts_what_training_predicts(fresh, exported):
     torch.testing.assert_close((xt - denoised) / 0.6, velocity, atol=1e-2, rtol=1e-2)
 
 
-def test_one_training_step_changes_every_trained_weight(fresh):
+def test_gradients_reach_every_weight_that_matters(fresh):
     model, _ = fresh
     model.zero_grad()
     texts = ["a red car on snow", "a white boat in the middle on sand in ink style"]
     model(torch.randn(2, 16, 12, 12), torch.tensor([0.2, 0.9]), texts).square().mean().backward()
-    trained = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    # A shift of all keys changes no attention: its gradient is rounding.
+    trained = {n: p.grad for n, p in model.named_parameters() if p.requires_grad and not n.endswith("k_proj.bias")}
     silent = [name for name, gradient in trained.items() if gradient is None or not gradient.abs().max() > 0]
-    assert not silent
+    assert silent == ["mmdit.joint_blocks.2.context_block.attn.ln_q.weight"]  # the last block's text is not read
 
 
 def test_a_missing_file_is_named(comfyui, tmp_path):

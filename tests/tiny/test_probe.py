@@ -29,11 +29,11 @@ def autoencoder(comfyui):
 
 
 def test_accuracy_on_fresh_renders_and_through_the_autoencoder(autoencoder):
-    measured = measure(Probe.load(), autoencoder, 400)
+    measured = measure(Probe.load(), autoencoder, 120)
     for where, heads in measured.items():
         assert set(heads) == set(HEADS)
         for head, fraction in heads.items():
-            assert fraction >= 0.985, (where, head, fraction)  # 0.99 over many more pictures: see the model card
+            assert fraction >= 0.98, (where, head, fraction)  # the model card has it over 1000 pictures
 
 
 def test_it_reads_words():
@@ -51,7 +51,7 @@ def test_it_reads_words():
 
 def test_an_untrained_probe_fails(autoencoder):
     torch.manual_seed(0)
-    assert measure(Probe().eval(), autoencoder, 60)["renders"]["thing"] < 0.5
+    assert measure(Probe().eval(), autoencoder, 24)["renders"]["thing"] < 0.5
 
 
 def test_through_keeps_the_shape(autoencoder):
