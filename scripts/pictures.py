@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 import browser
+import frontend
 import host
 import serving
 from client import Client
 
 ROOT = host.ROOT
 WORKFLOWS = ROOT / "workflows"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.Minimap.Visible": False,
@@ -32,15 +32,6 @@ SETTINGS = {
 ROWS = {"purecc/references": "references", "purecc/base": "base model", "purecc/customised": "customised, same seeds"}
 CELL, LABEL = 120, 22
 
-READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types?.PureCCApplyAdapter"
-LOAD = "async saved => { await app.refreshComboInNodes(); await app.loadGraphData(saved, true, true) }"
-RUN = """
-() => new Promise(resolve => {
-  for (const name of ["execution_success", "execution_error", "execution_interrupted"])
-    app.api.addEventListener(name, event => resolve({name, ...event.detail}));
-  app.queuePrompt(0, 1).then(taken => taken || resolve({name: "refused", errors: app.lastNodeErrors}));
-})
-"""
 # Shows the whole graph beside a margin (left, top, right, bottom) and returns where it is on the page.
 FIT = """
 ([left, top, right, bottom]) => {
@@ -63,8 +54,7 @@ def open_page(chromium, address: str):
     page = chromium.new_context(viewport={"width": 2400, "height": 1350}).new_page()
     page.set_default_timeout(1_800_000)
     for _ in range(2):  # some settings are read at the start only
-        page.goto(address)
-        page.wait_for_function(READY)
+        frontend.visit(page, address)
         for name, value in SETTINGS.items():
             page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
     return page
@@ -72,8 +62,7 @@ def open_page(chromium, address: str):
 
 def show(page, name: str) -> None:
     """Loads a bundled workflow."""
-    page.evaluate(LOAD, json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
-    page.wait_for_timeout(2000)
+    frontend.load(page, json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def fit(page, margin: tuple[int, int, int, int]) -> dict:
@@ -88,7 +77,7 @@ def run_quickstart(page, client: Client) -> None:
     from PIL import Image
 
     show(page, "quickstart")
-    ended = page.evaluate(RUN)
+    ended = frontend.run(page)
     if ended["name"] != "execution_success":
         raise SystemExit(f"The quickstart ended with {json.dumps(ended)[:2000]}")
     page.wait_for_timeout(2000)
@@ -159,7 +148,7 @@ def make(only_graphs: bool) -> None:
         serving.link_pack(base)
         comfyui = Path(os.environ["COMFYUI_PATH"])
         with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=FLAGS)
+            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
             page = open_page(chromium, server.address)
             if not only_graphs:
                 run_quickstart(page, Client(server.address))

@@ -20,16 +20,10 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import browser
+import frontend
 import serving
 from client import Client
 from runs import checkpoint, dataset, extracted, extractor, learned, models, token_only  # noqa: F401
-
-BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-BROWSER_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-# The nodes are known, and the workflow that the front end opens by itself is open.
-READY = """
-() => window.LiteGraph?.registered_node_types?.KSampler && window.app?.extensionManager?.workflow?.activeWorkflow
-"""
 
 
 def load_pack():
@@ -81,6 +75,7 @@ def server(comfyui, tmp_path_factory):
     serving.link_pack(base)
     with serving.Server(Path(sys.executable), comfyui, base) as running:
         running.client = Client(running.address)
+        running.client.post("/settings/Comfy.TutorialCompleted", True)  # else the first page opens a dialog
         yield running
 
 
@@ -90,7 +85,7 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=BROWSER_FLAGS)
+        running = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
         yield running
         running.close()
 
@@ -99,9 +94,7 @@ def chromium():
 def page(chromium, server):
     """A page with the server's front end loaded and ready: `page.evaluate("() => window.app...")`."""
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
-    context.add_init_script("localStorage.setItem('Comfy.TutorialCompleted', 'true')")
     opened = context.new_page()
-    opened.goto(server.address)
-    opened.wait_for_function(READY, timeout=180_000)
+    frontend.visit(opened, server.address)
     yield opened
     context.close()

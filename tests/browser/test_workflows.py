@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import frontend
 import numpy as np
 import pytest
 import standin
@@ -35,12 +36,6 @@ LOADED = {
 }
 SIDE = 64
 
-LOAD = """
-async saved => {
-  await app.refreshComboInNodes();
-  await app.loadGraphData(saved, true, true);
-}
-"""
 COMPLAINTS = """
 () => [
   ...[...document.querySelectorAll("[data-testid=error-overlay], [role=alertdialog]")].map(shown => shown.innerText),
@@ -57,17 +52,6 @@ REDUCE = """
     }
 }
 """
-RUN = """
-() => new Promise(resolve => {
-  const ends = ["execution_success", "execution_error", "execution_interrupted"];
-  const done = event => {
-    ends.forEach(name => app.api.removeEventListener(name, done));
-    resolve({name: event.type, ...event.detail});
-  };
-  ends.forEach(name => app.api.addEventListener(name, done));
-  app.queuePrompt(0, 1).then(taken => taken || resolve({name: "refused", errors: app.lastNodeErrors}));
-})
-"""
 SHOWN = """
 () => Object.fromEntries(app.graph.nodes.filter(node => node.type === "SaveImage")
   .map(node => [node.widgets[0].value, node.imgs?.map(image => image.naturalWidth) ?? []]))
@@ -79,9 +63,8 @@ def read(name: str) -> dict:
 
 
 def load(page, saved: dict) -> list[str]:
-    """Loads a workflow as a user does, after a refresh of the lists; returns what the front end complains of."""
-    page.evaluate(LOAD, saved)
-    page.wait_for_timeout(1500)
+    """Loads a workflow and returns what the front end complains of."""
+    frontend.load(page, saved)
     return page.evaluate(COMPLAINTS)
 
 
@@ -100,8 +83,7 @@ def run(page, server, name: str, training: int = 2, sampling: int = 2, side: int
     """Loads a bundled workflow, reduces its steps and sizes, queues it and returns its pictures."""
     assert load(page, read(name)) == []
     page.evaluate(REDUCE, [training, sampling, side])
-    page.set_default_timeout(300_000)
-    ended = page.evaluate(RUN)
+    ended = frontend.run(page)
     assert ended["name"] == "execution_success", json.dumps(ended)[:3000]
     return pictures(server, ended["prompt_id"])
 
@@ -187,9 +169,6 @@ def test_seeds_are_fixed(name):
 
 
 def test_the_templates_dialog_lists_all_and_opens_one(page):
-    # On a first visit the front end opens the dialog by itself, sooner or later.
-    page.evaluate("() => app.extensionManager.setting.set('Comfy.TutorialCompleted', true)")
-    page.reload()
     page.get_by_role("button", name="Templates").click()
     page.get_by_text("purecc", exact=True).click()
     for name in NAMES:

@@ -53,3 +53,9 @@ def test_a_stock_graph_runs_and_its_image_comes_back(server):
     assert picture.getpixel((5, 5)) == (255, 0, 0)
     assert "executing" in seen
     assert "execution_success" in seen
+
+
+def test_every_node_has_a_help_page_under_its_name(server):
+    for name, info in ours(server).items():
+        page = server.client.get(f"/extensions/purecc/docs/{name}.md").decode()
+        assert page.splitlines()[0] == f"# {info['display_name']}"
