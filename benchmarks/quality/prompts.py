@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-NAME = "concept"
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -13,19 +11,19 @@ class Asked:
 
     Attributes:
         group: what it measures.
-        prompt: with `embedding:concept` where the concept is asked for.
+        text: with [v] where the concept is asked for.
         seed: of its noise.
         wanted: answers of the probe that agree with the prompt.
     """
 
     group: str
-    prompt: str
+    text: str
     seed: int
     wanted: dict[str, str] = field(default_factory=dict)
 
 
 def asked(captions, things, colours, backgrounds, concept_background: str, count: int) -> list[Asked]:
-    """All pictures of one measurement.
+    """All pictures of one measurement; style "flat" and a position are named in all of them.
 
     Groups: "requested", the concept on every background but the references' own; "unnamed", the concept and no
     background; "other", another thing and no background; "class", the bare class word on a background; "unrelated",
@@ -39,28 +37,26 @@ def asked(captions, things, colours, backgrounds, concept_background: str, count
         concept_background: the references' own.
         count: pictures in every group.
     """
-    concept = f"embedding:{NAME} robot"
     elsewhere = [b for b in backgrounds if b != concept_background]
     others = [t for t in things if t != "robot"]
     out: list[Asked] = []
     for k in range(count):
         background, thing, colour = elsewhere[k % len(elsewhere)], others[k % len(others)], colours[k % len(colours)]
-        behind = list(backgrounds)[(3 * k) % len(backgrounds)]
+        behind = backgrounds[(3 * k) % len(backgrounds)]
+        where = {"style": "flat", "position": ("left", "middle", "right")[k % 3]}
+        leak = {"background": concept_background}
+        concept = {"look": "concept"}
+        named = {"thing": thing, "colour": colour, "background": behind}
         out += [
             Asked(
                 "requested",
-                captions.phrase(concept, background=background),
+                captions.phrase("[v] robot", background=background, **where),
                 1000 + k,
-                {"look": "concept", "background": background},
+                concept | {"background": background},
             ),
-            Asked("unnamed", captions.phrase(concept), 2000 + k, {"background": concept_background}),
-            Asked("other", captions.phrase(thing, colour), 3000 + k, {"background": concept_background}),
-            Asked("class", captions.phrase("robot", background=background), 4000 + k, {"look": "concept"}),
-            Asked(
-                "unrelated",
-                captions.phrase(thing, colour, behind),
-                5000 + k,
-                {"thing": thing, "colour": colour, "background": behind},
-            ),
+            Asked("unnamed", captions.phrase("[v] robot", **where), 2000 + k, leak),
+            Asked("other", captions.phrase(thing, colour, **where), 3000 + k, leak),
+            Asked("class", captions.phrase("robot", background=background, **where), 4000 + k, concept),
+            Asked("unrelated", captions.phrase(**named, **where), 5000 + k, named),
         ]
     return out

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
+import os
 import platform
 import sys
 import time
@@ -21,9 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 
-import methods as table_methods
-import prompts as table_prompts
-from pack import load_pack
+import methods as table_methods  # noqa: E402
+import prompts as table_prompts  # noqa: E402
+from pack import load_pack  # noqa: E402
+
+NAME = "concept"
 
 COLUMNS = {
     "requested": "concept on requested background",
@@ -36,15 +40,17 @@ COLUMNS = {
 
 
 class Bench:
-    """The embedded base, its probe, the dataset, and a run for every (method, seed)."""
+    """The embedded base, its probe, the quickstart's dataset and settings, and a run for every (method, seed)."""
 
-    def __init__(self, settings: dict, count: int):
+    def __init__(self, count: int):
         from purecc_pack.purecc.host import datasets, latents
         from purecc_pack.purecc.host.tiny import load_tiny_checkpoint
         from purecc_pack.purecc.tiny import concept
         from purecc_pack.purecc.tiny.probe import Probe
 
-        self.settings, self.count = settings, count
+        self.count = count
+        self.extractor_options = quickstart_options("PureCCTrainExtractor")
+        self.learner_options = quickstart_options("PureCCPureLearning")
         self.model, self.clip, self.vae = load_tiny_checkpoint([])
         self.probe = Probe.load()
         pictures = [latents.from_pil(p) for p in concept.reference_images()]
@@ -57,48 +63,35 @@ class Bench:
         began = time.perf_counter()
         extractor, adapter, drift = None, None, 0.0
         if method.stage_one:
-            outcome = self._train("extractor", recipes.ConceptCustomisation(), seed, self.settings["steps"], None)
+            outcome = self._train("extractor", recipes.ConceptCustomisation(), seed, self.extractor_options, None)
             extractor = adapter = outcome.adapter
             drift = outcome.history.drift[-1][1]
         if method.recipe is not None:
-            outcome = self._train("adapter", method.recipe, seed, method.steps, extractor)
+            options = self.learner_options
+            if not method.stage_one:  # as many steps as the two stages together
+                total = options["settings"].steps + self.extractor_options["settings"].steps
+                options = options | {"settings": dataclasses.replace(options["settings"], steps=total)}
+            outcome = self._train("adapter", method.recipe, seed, options, extractor)
             adapter, drift = outcome.adapter, outcome.history.drift[-1][1]
         trained = time.perf_counter() - began
         result = self.measure(adapter, seed)
         return {**result, "drift": drift, "train_seconds": trained, "seconds": time.perf_counter() - began}
 
-    def _train(self, kind: str, recipe, seed: int, steps: int, extractor):
-        from purecc_pack.purecc.branches import LoraSpec
+    def _train(self, kind: str, recipe, seed: int, options: dict, extractor):
         from purecc_pack.purecc.host.session import Job, customise
-        from purecc_pack.purecc.training import Settings
 
-        s = self.settings
-        settings = Settings(
-            steps=steps,
-            batch=s["batch"],
-            lr=s["lr"],
-            embedding_lr=s["embedding_lr"],
-            schedule=s["schedule"],
-            warmup=s["warmup"],
-            seed=seed,
-        )
-        job = Job(
-            table_prompts.NAME,
-            recipe,
-            kind=kind,
-            lora=LoraSpec(s["rank"], float(s["rank"]), s["target_layers"]),
-            settings=settings,
-            layer_wise=s["layer_wise"],
-            drift_every=10**9,
-            drift_prompts=tuple(s["drift_prompts"]),
-        )
+        changed = {"name": NAME, "sample_every": 0, "drift_every": 10**9}
+        settings = dataclasses.replace(options["settings"], seed=seed)
+        job = Job(recipe=recipe, kind=kind, **{**options, **changed, "settings": settings})
         return customise(self.model, self.clip, self.dataset, job, Silent(), extractor)
 
     def measure(self, adapter, seed: int) -> dict:
         """The probe's reading of what the customised model draws; each group a fraction."""
         import torch
+
         from purecc_pack.purecc.host.apply import apply
         from purecc_pack.purecc.host.tiny_sampling import generate
+        from purecc_pack.purecc.texts import prompt
         from purecc_pack.purecc.tiny import captions, concept
         from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
         from purecc_pack.purecc.tiny.things import COLOURS, THINGS
@@ -106,11 +99,11 @@ class Bench:
         wanted = table_prompts.asked(
             captions, list(THINGS), list(COLOURS), list(BACKGROUNDS), concept.BACKGROUND, self.count
         )
-        model, clip, name = self.model, self.clip, f"embedding:{table_prompts.NAME} "
+        model, clip = self.model, self.clip
         with torch.inference_mode():
             if adapter is not None:
                 model, clip = apply(model, clip, adapter)
-            texts = [a.prompt if adapter is not None else a.prompt.replace(name, "") for a in wanted]
+            texts = [prompt(a.text, NAME) if adapter is not None else a.text.replace("[v] ", "") for a in wanted]
             images = generate(model, clip, self.vae, texts, [a.seed + 100_000 * seed for a in wanted])
         read = self.probe.read(images.clone())
         hits: dict[str, list[bool]] = {}
@@ -130,16 +123,20 @@ class Silent:
         """Nothing."""
 
 
-def settings_of_quickstart() -> dict:
-    """The quickstart workflow's own training settings, read from its JSON."""
-    from purecc_pack.purecc.tiny import captions
-    from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
-    from purecc_pack.purecc.tiny.things import COLOURS, THINGS
+def quickstart_options(node_id: str) -> dict:
+    """What a training node of the quickstart workflow trains with: its Job's arguments, from the workflow."""
+    from comfy_api.latest._io import WidgetInput
 
-    things, colours, backgrounds = ([t for t in THINGS if t != "robot"], list(COLOURS), list(BACKGROUNDS))
-    drift_prompts = [captions.phrase(things[k], colours[-k - 1], backgrounds[k]) for k in range(8)]
-    settings = json.loads((HERE / "quickstart_settings.json").read_text(encoding="utf-8"))
-    return {**settings, "drift_prompts": drift_prompts}
+    from purecc_pack.nodes import NODES, training_inputs
+
+    (schema,) = (s for s in (node.define_schema() for node in NODES) if s.node_id == node_id)
+    names = []
+    for entry in schema.inputs:
+        if isinstance(entry, WidgetInput):
+            names += [entry.id] + ["after"] * bool(getattr(entry, "control_after_generate", None))
+    graph = json.loads((ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8"))
+    (saved,) = (node for node in graph["nodes"] if node["type"] == node_id)
+    return training_inputs.job_options(dict(zip(names, saved["widgets_values"], strict=True)))
 
 
 def summarise(runs: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
@@ -177,36 +174,44 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=42, help="pictures a group")
     parser.add_argument("--methods", nargs="*", help="only these; nothing is written to results/")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--share", default="1/1", help="K/N: this process runs the K-th of N shares and writes no table"
+    )
     arguments = parser.parse_args()
     load_pack()
     import torch
+
     from purecc_pack.purecc import recipes
 
     torch.set_num_threads(arguments.threads)
-    settings = settings_of_quickstart()
-    bench = Bench(settings, arguments.count)
-    chosen = table_methods.methods(recipes, settings["steps"])
+    bench = Bench(arguments.count)
+    chosen = table_methods.methods(recipes)
     state = ROOT / "build" / "quality"
     state.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[dict]] = {}
-    for seed in range(arguments.seeds):
-        for key in arguments.methods or chosen:
+    part, parts = (int(n) for n in arguments.share.split("/"))
+    for number, (seed, key) in enumerate(itertools.product(range(arguments.seeds), arguments.methods or chosen)):
+        if number % parts == part - 1:
             path = state / f"{key}-{seed}.json"
             if not path.is_file():
                 result = bench.run(chosen[key], seed)
                 path.write_text(json.dumps(result), encoding="utf-8")
                 print(key, seed, {k: round(v, 4) for k, v in result.items()}, flush=True)
             runs.setdefault(key, []).append(json.loads(path.read_text(encoding="utf-8")))
+    if parts > 1:
+        return
     summary = summarise(runs)
     table = markdown(summary, {k: m.title for k, m in chosen.items()})
     print(table)
     if arguments.methods:
         return
+    threads = f"{arguments.threads} thread(s) a process"
     about = {
         "command": f"python benchmarks/quality/table.py --seeds {arguments.seeds} --count {arguments.count}",
-        "machine": f"{platform.processor() or platform.machine()}, CPU, {arguments.threads} thread(s), torch {torch.__version__}",
-        "settings": settings,
-        "methods": {k: {"title": m.title, "steps": m.steps, "recipe": None if m.recipe is None else dataclasses.asdict(m.recipe)} for k, m in chosen.items()},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, CPU, {threads}, torch {torch.__version__}",
+        "extractor": dataclasses.asdict(bench.extractor_options["settings"]),
+        "learner": dataclasses.asdict(bench.learner_options["settings"]),
+        "methods": {key: method.title for key, method in chosen.items()},
         "columns": COLUMNS,
         "mean and deviation over seeds": summary,
         "runs": runs,

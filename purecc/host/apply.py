@@ -79,6 +79,12 @@ def _speaking(clip: CLIP, adapter: Adapter) -> CLIP:
         embeddings.write(folder, adapter.name, adapter.tokens)
     out = embeddings.with_directory(clip, folder)
     if adapter.layers is not None:
+        for other in getattr(clip, "marked", ()):
+            if column(other) == column(adapter) and other.name != adapter.name:
+                raise ValueError(
+                    f"The adapters {other.name!r} and {adapter.name!r} cannot be told apart in one prompt, which happens to "
+                    "one pair in two thousand. Save one of them under another name."
+                )
         out = MarkingCLIP.of(out, adapter)
     return out
 

@@ -28,7 +28,11 @@ class PromptCache:
     training and use see the same tokens, T5's included.
     """
 
-    def __init__(self, clip: CLIP, name: str, vectors: dict[str, Tensor], device: torch.device):
+    def __init__(
+        self, clip: CLIP, name: str, vectors: dict[str, Tensor], device: torch.device, plain: PromptCache | None = None
+    ):
+        """A cache for one name; texts without [v], which are the same under every name, are taken from `plain`."""
+        self._plain = plain
         self.name = name
         self.device = device
         self.vectors = vectors
@@ -42,22 +46,26 @@ class PromptCache:
         """Encodes texts that are not known yet."""
         for text in dict.fromkeys(texts):
             if text not in self._known:
-                self._known[text] = self._encode(text)
+                shared = self._plain is not None and MARKER not in text.lower()
+                self._known[text] = self._plain.entry(text) if shared else self._encode(text)
 
     def close(self) -> None:
         """Lets go of the user's CLIP: from here on only known texts are had."""
         self._clip = None
         self._folder.cleanup()
 
+    def entry(self, text: str) -> tuple[dict[str, list], Conditioning]:
+        """The host's tokens of a text, and its conditioning."""
+        self.prepare([text])
+        return self._known[text]
+
     def tokens(self, text: str) -> dict[str, list]:
         """The host's tokens of a text."""
-        self.prepare([text])
-        return self._known[text][0]
+        return self.entry(text)[0]
 
     def __getitem__(self, text: str) -> Conditioning:
         """The conditioning of a text, batch size 1."""
-        self.prepare([text])
-        return self._known[text][1]
+        return self.entry(text)[1]
 
     def _encode(self, text: str) -> tuple[dict[str, list], Conditioning]:
         if self._clip is None:

@@ -152,7 +152,7 @@ def _caches(stack, model, clip, dataset, job, extractor) -> dict[str, PromptCach
         texts += [item.texts.complete, item.texts.base, item.texts.target]
     caches = {LEARNER: PromptCache(clip, job.name, start, device)}
     if extractor is not None:
-        caches[EXTRACTOR] = PromptCache(clip, extractor.name, dict(extractor.tokens), device)
+        caches[EXTRACTOR] = PromptCache(clip, extractor.name, dict(extractor.tokens), device, plain=caches[LEARNER])
     for cache in caches.values():
         stack.callback(cache.close)
         cache.prepare(texts)
