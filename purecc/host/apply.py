@@ -82,7 +82,7 @@ def _speaking(clip: CLIP, adapter: Adapter) -> CLIP:
         for other in getattr(clip, "marked", ()):
             if column(other) == column(adapter) and other.name != adapter.name:
                 raise ValueError(
-                    f"The adapters {other.name!r} and {adapter.name!r} cannot be told apart in one prompt, which happens to "
+                    f"The adapters {other.name!r} and {adapter.name!r} cannot be told apart in a prompt, which befalls "
                     "one pair in two thousand. Save one of them under another name."
                 )
         out = MarkingCLIP.of(out, adapter)
