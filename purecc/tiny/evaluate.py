@@ -11,8 +11,10 @@ from PIL import Image
 
 from .captions import phrase
 from .probe import Probe
-from .scenes import POSITIONS, STYLES, held_out
+from .renders import render
+from .scenes import CONCEPT, POSITIONS, STYLES, held_out, sample_scene
 from .things import THINGS
+from .train_autoencoder import psnr
 
 Generate = Callable[[list[str], list[int]], torch.Tensor]
 """(prompts, seeds) -> images [N, H, W, 3] in 0..1."""
@@ -69,6 +71,18 @@ def habits(generate: Generate, probe: Probe, each: int, first_seed: int = 10_000
     for head in ("colour", "background", "style", "position"):
         shares[head] = {word: n / len(prompts) for word, n in Counter(read[head]).most_common()}
     return shares
+
+
+@torch.no_grad()
+def reconstruction(through: Callable[[torch.Tensor], torch.Tensor], count: int) -> dict[str, float]:
+    """PSNR in dB of the autoencoder on fresh scenes and on scenes with the concept, which it was never trained on.
+
+    `through` encodes and decodes images [N, H, W, 3] in 0..1.
+    """
+    rng = Random("reconstruction")
+    batches = {"scenes": [sample_scene(rng) for _ in range(count)]}
+    batches["concept"] = [sample_scene(rng, CONCEPT) for _ in range(count)]
+    return {name: psnr(images, through(images)) for name, images in ((n, render(s)) for n, s in batches.items())}
 
 
 def contact_sheet(images: torch.Tensor, columns: int = 12) -> Image.Image:

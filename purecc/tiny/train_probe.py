@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .checkpoints import load_state, save_state
 from .probe import HEADS, Probe, answers
 from .renders import any_scene, render
-from .scenes import GENERIC, Scene
+from .scenes import GENERIC, SIZE, Scene
 
 BATCH = 48
 SPECIAL = 0.4
@@ -71,10 +71,12 @@ def decoded_pool(autoencoder: nn.Module, path: Path, count: int) -> tuple[torch.
     scenes = [any_scene(rng, SPECIAL) for _ in range(count)]
     images = load_state(path)
     if images is None:
-        chunks = [render(scenes[i : i + 16]) for i in range(0, count, 16)]
-        images = torch.cat([(through(autoencoder, chunk) * 255).round().byte() for chunk in chunks])
+        images = torch.zeros(0, SIZE, SIZE, 3, dtype=torch.uint8)
+    if len(images) < count:
+        chunks = [render(scenes[i : min(i + 16, count)]) for i in range(len(images), count, 16)]
+        images = torch.cat([images, *((through(autoencoder, chunk) * 255).round().byte() for chunk in chunks)])
         save_state(path, images)
-    return images, scenes
+    return images[:count], scenes
 
 
 def train_probe(

@@ -106,7 +106,7 @@ def probe(arguments: argparse.Namespace) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     from purecc_pack.purecc.host.tiny import CHECKPOINT, load_tiny_checkpoint
     from purecc_pack.purecc.host.tiny_sampling import generate
-    from purecc_pack.purecc.tiny.evaluate import agreement, contact_sheet, habits
+    from purecc_pack.purecc.tiny.evaluate import agreement, contact_sheet, habits, reconstruction
     from purecc_pack.purecc.tiny.probe import Probe
 
     stack = load_tiny_checkpoint(path=Path(arguments.checkpoint) if arguments.checkpoint else CHECKPOINT)
@@ -116,6 +116,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     fractions, images, prompts = agreement(pictures, Probe.load(), arguments.count)
     report = {"count": arguments.count, "steps": arguments.steps, "cfg": arguments.cfg, "agreement": fractions}
+    vae = stack[2]
+    report["psnr"] = reconstruction(lambda images: vae.decode(vae.encode(images)), 200)
     if arguments.habits:
         report["habits"] = habits(pictures, Probe.load(), arguments.habits)
     (STATE / "evaluation.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -143,8 +145,8 @@ def main() -> None:
     part.add_argument("--to", help="path of the checkpoint (default: the pack's weights folder)")
     part.set_defaults(run=export)
     part = parts.add_parser("probe")
-    part.add_argument("--steps", type=int, default=2000)
-    part.add_argument("--pool", type=int, default=3200, help="pictures through the autoencoder")
+    part.add_argument("--steps", type=int, default=2200)
+    part.add_argument("--pool", type=int, default=4000, help="pictures through the autoencoder")
     part.set_defaults(run=probe)
     part = parts.add_parser("evaluate")
     part.add_argument("--count", type=int, default=500)
