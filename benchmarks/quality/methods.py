@@ -21,18 +21,16 @@ class Method:
 
 
 def methods(recipes) -> dict[str, Method]:
-    """The table's methods by short name; those without an extractor train as many steps as the others' two stages.
+    """The table's methods by short name; the last stage of each has as many steps as any other's.
 
     Args:
         recipes: the pack's module of recipes.
     """
+    untouched = recipes.PureLearning(v_original="base")
     return {
         "base": Method("base", False, None),
-        "extractor": Method("stage 1 (extractor)", True, None),
-        "lora": Method("plain LoRA (3)", False, recipes.ConceptCustomisation()),
+        "lora": Method("plain LoRA (3), which is stage 1", True, None),
         "dop": Method("DOP, m = 1", False, recipes.OutputPreservation("base", 1.0)),
         "purecc": Method("PureCC as in the paper", True, recipes.PureLearning()),
-        "purecc-base": Method(
-            "PureCC, v_original from the untouched base", True, recipes.PureLearning(v_original="base")
-        ),
+        "purecc-base": Method("PureCC, v_original from the untouched base", True, untouched),
     }

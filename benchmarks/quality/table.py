@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +27,7 @@ import prompts as table_prompts  # noqa: E402
 from pack import load_pack  # noqa: E402
 
 NAME = "concept"
+STATE = ROOT / "build" / "quality"
 
 COLUMNS = {
     "requested": "concept on requested background",
@@ -58,24 +58,29 @@ class Bench:
 
     def run(self, method: table_methods.Method, seed: int) -> dict:
         """Trains and measures one method with one seed."""
-        from purecc_pack.purecc import recipes
-
-        began = time.perf_counter()
-        extractor, adapter, drift = None, None, 0.0
+        adapter, drift, seconds = None, 0.0, 0.0
         if method.stage_one:
-            outcome = self._train("extractor", recipes.ConceptCustomisation(), seed, self.extractor_options, None)
-            extractor = adapter = outcome.adapter
-            drift = outcome.history.drift[-1][1]
+            adapter = self.extractor(seed)
+            report = json.loads(adapter.metadata["purecc.report"])
+            drift, seconds = report["drift"][-1][1], report["seconds"]
         if method.recipe is not None:
-            options = self.learner_options
-            if not method.stage_one:  # as many steps as the two stages together
-                total = options["settings"].steps + self.extractor_options["settings"].steps
-                options = options | {"settings": dataclasses.replace(options["settings"], steps=total)}
-            outcome = self._train("adapter", method.recipe, seed, options, extractor)
+            outcome = self._train("adapter", method.recipe, seed, self.learner_options, adapter)
             adapter, drift = outcome.adapter, outcome.history.drift[-1][1]
-        trained = time.perf_counter() - began
-        result = self.measure(adapter, seed)
-        return {**result, "drift": drift, "train_seconds": trained, "seconds": time.perf_counter() - began}
+            seconds += outcome.history.seconds
+        return {**self.measure(adapter, seed), "drift": drift, "train_seconds": seconds}
+
+    def extractor(self, seed: int):
+        """Stage 1 with one seed, trained once and kept on disk."""
+        from purecc_pack.purecc import files, recipes
+
+        folder = STATE / f"extractor-{seed}"
+        path = folder / "loras" / f"{NAME}.safetensors"
+        if not path.is_file():
+            outcome = self._train("extractor", recipes.ConceptCustomisation(), seed, self.extractor_options, None)
+            for part in ("loras", "embeddings"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            files.save(outcome.adapter, folder / "loras", folder / "embeddings", overwrite=True)
+        return files.load(path, embeddings_dirs=[folder / "embeddings"])
 
     def _train(self, kind: str, recipe, seed: int, options: dict, extractor):
         from purecc_pack.purecc.host.session import Job, customise
@@ -171,7 +176,7 @@ def main() -> None:
     """Runs what is missing and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=42, help="pictures a group")
+    parser.add_argument("--count", type=int, default=28, help="pictures a group")
     parser.add_argument("--methods", nargs="*", help="only these; nothing is written to results/")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
@@ -186,13 +191,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     bench = Bench(arguments.count)
     chosen = table_methods.methods(recipes)
-    state = ROOT / "build" / "quality"
-    state.mkdir(parents=True, exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[dict]] = {}
     part, parts = (int(n) for n in arguments.share.split("/"))
     for number, (seed, key) in enumerate(itertools.product(range(arguments.seeds), arguments.methods or chosen)):
         if number % parts == part - 1:
-            path = state / f"{key}-{seed}.json"
+            path = STATE / f"{key}-{seed}.json"
             if not path.is_file():
                 result = bench.run(chosen[key], seed)
                 path.write_text(json.dumps(result), encoding="utf-8")
