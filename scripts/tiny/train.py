@@ -9,27 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))
+
+from pack import load_pack  # noqa: E402
+
 STATE = ROOT / "build" / "tiny"
-
-
-def load_pack() -> None:
-    """Make the pack importable as `purecc_pack` and the host as `comfy`; the pack's root stays off sys.path."""
-    host = os.environ.get("COMFYUI_PATH")
-    if not host or not (Path(host) / "comfy").is_dir():
-        raise SystemExit("Set COMFYUI_PATH to the folder of a ComfyUI (the one that holds main.py).")
-    sys.path.insert(0, host)
-    package = types.ModuleType("purecc_pack")
-    package.__path__ = [str(ROOT)]
-    sys.modules["purecc_pack"] = package
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = True
 
 
 def autoencoder(arguments: argparse.Namespace) -> None:
