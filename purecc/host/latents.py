@@ -61,7 +61,7 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def windows(image: Tensor, count: int) -> list[Tensor]:
-    """Random cuts of a picture in its own shape, each side at least 85 % of it; the same cuts for the same picture.
+    """Random cuts of a picture in its own shape, each side 85 to 95 % of it; the same cuts for the same picture.
 
     Args:
         image: [1, h, w, C].
@@ -71,7 +71,7 @@ def windows(image: Tensor, count: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(int(image.double().sum() * 1000) % 2**31)
     out = []
     for scale, x, y in torch.rand(count, 3, generator=generator).tolist():
-        part = 0.85 + 0.15 * scale
+        part = 0.85 + 0.1 * scale
         h, w = max(SMALLEST, round(height * part)), max(SMALLEST, round(width * part))
         top, left = round(y * (height - h)), round(x * (width - w))
         out.append(image[:, top : top + h, left : left + w])
