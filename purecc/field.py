@@ -29,16 +29,6 @@ class Conditioning:
         """What must agree for two conditionings to share one batch: the shapes behind the batch dimension."""
         return (self.context.shape[1:], *((k, v.shape[1:]) for k, v in sorted(self.fields.items())))
 
-    def to(self, device: torch.device) -> Conditioning:
-        """The same conditioning on another device."""
-        return Conditioning(
-            self.context.to(device), self.marks.to(device), {k: v.to(device) for k, v in self.fields.items()}
-        )
-
-    def repeat(self, count: int) -> Conditioning:
-        """A conditioning of one prompt, for `count` samples."""
-        return cat([self] * count)
-
 
 def cat(parts: Sequence[Conditioning]) -> Conditioning:
     """One batch of several conditionings of equal layout."""

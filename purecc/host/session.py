@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -175,7 +175,7 @@ def _trainee(field_: HostField, branches: Branches, caches, encoder, dataset, jo
         layers = extractor.layers if extractor is not None and extractor.layers is not None else None
         if layers is None:
             layers = _start_layers(field_, branches, caches[LEARNER], dataset)
-    learned = ConceptEmbedding(_vectors(caches, extractor), layers)
+    learned = ConceptEmbedding(caches[LEARNER].vectors, layers)
     trains = job.settings.embedding_lr > 0
     learned.to(field_.device).freeze(tokens=not (trains and job.input_token), layers=not trains)
     speakers = {LEARNER: Speaker(learned, HostConditioner(caches[LEARNER], learned, encoder))}
@@ -183,10 +183,6 @@ def _trainee(field_: HostField, branches: Branches, caches, encoder, dataset, jo
         fixed = ConceptEmbedding(extractor.tokens, extractor.layers).to(field_.device).freeze()
         speakers[EXTRACTOR] = Speaker(fixed, HostConditioner(caches[EXTRACTOR], fixed))
     return Trainee(field_, branches, field_.hooks, speakers)
-
-
-def _vectors(caches, extractor) -> dict[str, Tensor]:
-    return dict(extractor.tokens) if extractor is not None else caches[LEARNER].vectors
 
 
 def _start_layers(field_: HostField, branches: Branches, cache: PromptCache, dataset: ConceptDataset) -> Tensor:
@@ -286,8 +282,7 @@ def _check_conditioning(model, y) -> None:
 @contextmanager
 def _determinism(wanted: bool) -> Iterator[None]:
     if not wanted:
-        with nullcontext():
-            yield
+        yield
         return
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
