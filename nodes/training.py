@@ -145,7 +145,7 @@ class PureLearning(io.ComfyNode):
     @classmethod
     def execute(cls, model, clip, dataset, extractor=None, **values) -> io.NodeOutput:
         recipe = _recipe(values)
-        job = Job(recipe=recipe, prior_images=values["prior_images"], **training_inputs.job_options(values))
+        job = Job(recipe=recipe, pool_images=values["prior_images"], **training_inputs.job_options(values))
         used = extractor if recipes.needs(recipe, recipes.EXTRACTOR) else None
         adapter, loss = run(
             model, clip, dataset, job, cls.hidden.unique_id, "pure learning", vae=values.get("vae"), extractor=used

@@ -20,11 +20,13 @@ class ConceptItem:
         latents: [V, C, H, W], V variants (crops, flips) of the picture, as the VAE gives them.
         texts: its complete, base and target text.
         image: [h, w, 3] in [0, 1], the picture as it is trained on, for the eye.
+        mask: where the concept is, [V, 1, H, W] in [0, 1]; None: not known.
     """
 
     latents: Tensor
     texts: ConceptTexts
     image: Tensor
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,12 @@ class Batch:
     Attributes:
         x0: [B, C, H, W].
         texts: B of them.
+        mask: [B, 1, H, W], 1 where an item has none.
     """
 
     x0: Tensor
     texts: tuple[ConceptTexts, ...]
+    mask: Tensor
 
 
 def batches(items: Sequence[ConceptItem], size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -93,7 +97,9 @@ def batches(items: Sequence[ConceptItem], size: int, generator: torch.Generator)
             queue.extend(members[bucket][int(k)] for k in order)
         drawn = [items[i] for i in queue[:size]]
         waiting[bucket] = queue[size:]
-        variants = [int(torch.randint(len(d.latents), (1,), generator=generator)) for d in drawn]
+        chosen = [(d, int(torch.randint(len(d.latents), (1,), generator=generator))) for d in drawn]
         yield Batch(
-            torch.stack([d.latents[k] for d, k in zip(drawn, variants, strict=True)]), tuple(d.texts for d in drawn)
+            torch.stack([d.latents[k] for d, k in chosen]),
+            tuple(d.texts for d in drawn),
+            torch.stack([torch.ones_like(d.latents[k, :1]) if d.mask is None else d.mask[k] for d, k in chosen]),
         )

@@ -105,6 +105,12 @@ def pure_learning_loss(v_complete: Tensor, v_original: Tensor, scale: Tensor | f
     return _mean_square(v_pure - v_complete)
 
 
+def within(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+    """Returns v_o + M ⊙ (v_i − v_o): the one velocity where the mask M, [B, 1, H, W], is 1, the other where it is 0."""
+    mask, inside, outside = _widen(mask, inside, outside)
+    return outside + mask * (inside - outside)
+
+
 def total_loss(L_CC: Tensor, L_PureCC: Tensor, eta: float = 1.0) -> Tensor:
     """Returns L_PCC = L_CC + η L_PureCC, (15)."""
     return L_CC + eta * L_PureCC

@@ -13,12 +13,13 @@ from typing import Any, Literal, Protocol
 from torch import Tensor
 
 from . import objective
+from .texts import ConceptTexts
 
 LEARNER = "learner"
 EXTRACTOR = "extractor"
 BASE = None
 
-Text = Literal["complete", "base", "target", "empty", "prior"]
+Text = Literal["complete", "base", "target", "empty", "pool", "anchor"]
 Origin = Literal["theta2", "theta2 stop-gradient", "base"]
 
 
@@ -28,13 +29,33 @@ class Pass:
 
     Attributes:
         branch: LEARNER (θ2, or θ1 while stage 1 trains it), EXTRACTOR (θ1, frozen), or BASE (both off).
-        text: which text of the sample conditions it; "prior" is the class text, on the prior samples' own x_t.
+        text: which text of the reference conditions it; or "pool", a picture of the pool with its own prompt; or
+            "anchor", a coin a sample between the reference with its base text and such a picture.
         grad: whether gradients flow through it.
     """
 
     branch: str | None
     text: Text
     grad: bool = False
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Noised pictures of a step.
+
+    Attributes:
+        texts: B of them.
+        x_t: [B, C, H, W] (1).
+        t: [B].
+        target: x1 - x0 (2), [B, C, H, W].
+        mask: where the concept is, [B, 1, H, W] in [0, 1]; 1 everywhere where nothing else is known.
+    """
+
+    texts: tuple[ConceptTexts, ...]
+    x_t: Tensor
+    t: Tensor
+    target: Tensor
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -58,13 +79,13 @@ class Recipe(Protocol):
         """The velocities that `terms` needs."""
         ...
 
-    def terms(self, v: Mapping[Pass, Tensor], target: Tensor, prior_target: Tensor | None) -> Terms:
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """The losses.
 
         Args:
             v: [B, C, H, W] for every pass.
-            target: x1 - x0 of the references (2).
-            prior_target: the same of the prior samples, where a pass asks for "prior".
+            references: what the passes were run on.
+            pool: the same for the pool, where a pass asks for it.
         """
         ...
 
@@ -81,9 +102,9 @@ class ConceptCustomisation:
         """The complete text only."""
         return (COMPLETE,)
 
-    def terms(self, v: Mapping[Pass, Tensor], target: Tensor, prior_target: Tensor | None) -> Terms:
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """L_CC."""
-        loss = objective.concept_loss(v[COMPLETE], target)
+        loss = objective.concept_loss(v[COMPLETE], references.target)
         return Terms(loss, {"concept": loss.detach()})
 
 
@@ -120,7 +141,7 @@ class PureLearning:
         """Complete and original on the learner (or base), target and empty on the extractor."""
         return (COMPLETE, self._original, *self._direction)
 
-    def terms(self, v: Mapping[Pass, Tensor], target: Tensor, prior_target: Tensor | None) -> Terms:
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """L_CC, L_PureCC, λ and the cosine of R(y_complete, y_base) and R(y_tar)."""
         complete, original = v[COMPLETE], v[self._original]
         r_tar = objective.concept_direction(*(v[p] for p in self._direction))
@@ -129,7 +150,7 @@ class PureLearning:
             scale = objective.adaptive_scale(r_complete, r_tar).detach()
         else:
             scale = r_tar.new_full((len(r_tar),), self.scale)
-        concept = objective.concept_loss(complete, target)
+        concept = objective.concept_loss(complete, references.target)
         pure = objective.pure_learning_loss(complete, original, scale, r_tar)
         return Terms(
             objective.total_loss(concept, pure, self.eta),
@@ -159,9 +180,9 @@ class OutputPreservation:
         """Complete, and the preserved text on the learner and on the base."""
         return (COMPLETE, Pass(LEARNER, self.text, grad=True), Pass(BASE, self.text))
 
-    def terms(self, v: Mapping[Pass, Tensor], target: Tensor, prior_target: Tensor | None) -> Terms:
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """L_CC and the preservation term."""
-        concept = objective.concept_loss(v[COMPLETE], target)
+        concept = objective.concept_loss(v[COMPLETE], references.target)
         kept = objective.concept_loss(v[Pass(LEARNER, self.text, grad=True)], v[Pass(BASE, self.text)])
         return Terms(concept + self.weight * kept, {"concept": concept.detach(), "preservation": kept.detach()})
 
@@ -178,19 +199,85 @@ class PriorPreservation:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """Complete, and the class text on the prior samples."""
-        return (COMPLETE, Pass(LEARNER, "prior", grad=True))
+        """Complete, and the pool."""
+        return (COMPLETE, Pass(LEARNER, "pool", grad=True))
 
-    def terms(self, v: Mapping[Pass, Tensor], target: Tensor, prior_target: Tensor | None) -> Terms:
-        """L_CC and the prior's."""
-        concept = objective.concept_loss(v[COMPLETE], target)
-        prior = objective.concept_loss(v[Pass(LEARNER, "prior", grad=True)], prior_target)
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
+        """L_CC and the pool's."""
+        concept = objective.concept_loss(v[COMPLETE], references.target)
+        prior = objective.concept_loss(v[Pass(LEARNER, "pool", grad=True)], pool.target)
         return Terms(concept + self.weight * prior, {"concept": concept.detach(), "prior": prior.detach()})
+
+
+@dataclass(frozen=True)
+class AnchoredLearning:
+    """PureCC (6) with v_original from the untouched base and the concept's part read off the data, and an anchor.
+
+    ‖v_θ2(x_t | y_complete) − (v_b + M ⊙ (v − v_b))‖² + m ‖v_θ2(z | p) − v_base(z | p)‖² [+ η L_PureCC], where
+    v_b = v_base(x_t | y_base), M is the mask of the concept in the reference, and (z, p) is, by a coin for each sample,
+    (x_t, y_base) or a noised picture of the base's own with its prompt. The mask keeps what else is in the references
+    out, the anchor ties the model to the base where the concept is not asked for.
+
+    Attributes:
+        weight: m.
+        masked: whether M is used; without it M = 1 and the first term is L_CC (3).
+        replay: whether the anchor also holds pictures of the base's own; without them it is DOP's.
+        eta: η of L_PureCC (14) with λ* and v_original from the base beside it; above 0 it needs an extractor.
+    """
+
+    weight: float = 2.0
+    masked: bool = True
+    replay: bool = True
+    eta: float = 0.0
+
+    @property
+    def _anchor(self) -> Text:
+        return "anchor" if self.replay else "base"
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Complete and the anchor on the learner; base text and the anchor on the base; with η, θ1's two."""
+        text = self._anchor
+        passes = [COMPLETE, Pass(LEARNER, text, grad=True), Pass(BASE, text)]
+        if self.masked or self.eta:
+            passes.append(Pass(BASE, "base"))
+        if self.eta:
+            passes += [Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
+        return tuple(dict.fromkeys(passes))
+
+    def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
+        """The concept's part, the anchor's, and with η that of pure learning."""
+        complete, text = v[COMPLETE], self._anchor
+        target = references.target
+        if self.masked:
+            target = objective.within(references.mask, target, v[Pass(BASE, "base")])
+        concept = objective.concept_loss(complete, target)
+        kept = objective.concept_loss(v[Pass(LEARNER, text, grad=True)], v[Pass(BASE, text)])
+        total = concept + self.weight * kept
+        parts = {"concept": concept.detach(), "preservation": kept.detach()}
+        if self.eta:
+            original = v[Pass(BASE, "base")]
+            r_tar = objective.concept_direction(v[Pass(EXTRACTOR, "target")], v[Pass(EXTRACTOR, "empty")])
+            scale = objective.adaptive_scale(objective.residual(complete, original), r_tar).detach()
+            pure = objective.pure_learning_loss(complete, original, scale, r_tar)
+            total = objective.total_loss(total, pure, self.eta)
+            parts |= {"pure": pure.detach(), "lambda": scale.detach()}
+        return Terms(total, parts)
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """A recipe as plain data, for a file's metadata."""
     return {"method": type(recipe).__name__, **asdict(recipe)}
+
+
+def needs_mask(recipe: Recipe) -> bool:
+    """Whether a recipe asks where the concept is."""
+    return isinstance(recipe, AnchoredLearning) and recipe.masked
+
+
+def needs_pool(recipe: Recipe) -> bool:
+    """Whether a recipe trains on pictures that the base draws."""
+    return any(p.text in ("pool", "anchor") for p in recipe.passes)
 
 
 def needs(recipe: Recipe, branch: str | None = EXTRACTOR, text: Text | None = None) -> bool:

@@ -107,6 +107,11 @@ def prompt(text: str, name: str) -> str:
     return " ".join(_MARKER.sub(embedding, literal).split())
 
 
+def class_prompt(class_word: str) -> str:
+    """Returns the plainest prompt of a class: "a robot"."""
+    return parse_caption(default_caption(class_word), class_word).base
+
+
 def trigger_words(class_word: str, name: str) -> str:
     """Returns the words that call the concept in a prompt: "embedding:NAME robot"."""
     return prompt(f"{MARKER} {_checked_class_word(class_word)}", name)

@@ -15,7 +15,7 @@ from .branches import Branches
 from .concept import ConceptEmbedding, LayerHooks
 from .dataset import ConceptDataset, ConceptItem, batches
 from .field import Conditioner, VelocityField, velocities
-from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, needs
+from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
 from .texts import ConceptTexts
 
 
@@ -165,7 +165,7 @@ def text_of(texts: ConceptTexts, which: str) -> str:
     """The text that a pass is conditioned on."""
     if which == "empty":
         return ""
-    return {"complete": texts.complete, "base": texts.base, "target": texts.target, "prior": texts.base}[which]
+    return {"complete": texts.complete, "target": texts.target}.get(which, texts.base)
 
 
 def train(
@@ -174,7 +174,8 @@ def train(
     recipe: Recipe,
     settings: Settings,
     callbacks: Callbacks | None = None,
-    prior: Sequence[ConceptItem] = (),
+    pool: Sequence[ConceptItem] = (),
+    penalty: Callable[[], Tensor] | None = None,
 ) -> History:
     """Trains the LEARNER branch and its embedding in place.
 
@@ -184,23 +185,24 @@ def train(
         recipe: the method.
         settings: how long and how fast.
         callbacks: what to tell the caller.
-        prior: class images of the base's own, for a recipe with a "prior" pass.
+        pool: pictures of the base's own, their prompts as base texts, for a recipe with a "pool" or "anchor" pass.
+        penalty: added to the loss of every step, such as one on the weights.
 
     Returns:
         What happened at every step.
 
     Raises:
-        ValueError: the recipe needs an extractor or prior images that are not there.
+        ValueError: the recipe needs an extractor or a pool that is not there.
         TrainingDiverged: a loss or gradient was not finite; names the step and a likely cause.
     """
     if needs(recipe, EXTRACTOR) and EXTRACTOR not in trainee.speakers:
         raise ValueError("This method needs an extractor: connect the output of Train Extractor.")
-    if needs(recipe, text="prior") and not prior:
-        raise ValueError("Prior preservation needs class images, and there are none.")
+    if needs_pool(recipe) and not pool:
+        raise ValueError("This method needs pictures of the base's own, and there are none.")
     callbacks = callbacks or Callbacks()
     generator = torch.Generator().manual_seed(settings.seed)
     stream = batches(dataset.items, settings.batch, generator)
-    prior_stream = batches(prior, settings.batch, generator) if needs(recipe, text="prior") else None
+    pool_stream = batches(pool, settings.batch, generator) if needs_pool(recipe) else None
     optimiser, scheduler, parameters = _optimiser(trainee, settings)
     history, began = History(), time.perf_counter()
     for number in range(1, settings.steps + 1):
@@ -209,10 +211,12 @@ def train(
         scales: list[float] = []
         for _ in range(settings.accumulation):
             samples = _draw(stream, trainee, settings, generator)
-            prior_samples = _draw(prior_stream, trainee, settings, generator) if prior_stream else None
-            v = _evaluate(trainee, recipe, samples, prior_samples, settings)
-            terms = recipe.terms(v, samples.target, prior_samples.target if prior_samples else None)
+            drawn = _draw(pool_stream, trainee, settings, generator) if pool_stream else None
+            v = _evaluate(trainee, recipe, _sources(recipe, samples, drawn, generator), settings)
+            terms = recipe.terms(v, samples, drawn)
             loss = terms.total.mean()
+            if penalty is not None:
+                loss = loss + penalty()
             if not torch.isfinite(loss):
                 raise TrainingDiverged(_why(number, settings, "loss"))
             # Checkpointed blocks run again here, and must find the branch on that they ran with.
@@ -235,24 +239,39 @@ def train(
     return history
 
 
-@dataclass(frozen=True)
-class _Samples:
-    texts: tuple[ConceptTexts, ...]
-    x_t: Tensor
-    t: Tensor
-    target: Tensor
-
-
-def _draw(stream, trainee: Trainee, settings: Settings, generator: torch.Generator) -> _Samples:
+def _draw(stream, trainee: Trainee, settings: Settings, generator: torch.Generator) -> Samples:
     batch = next(stream)
     x1 = torch.randn(batch.x0.shape, generator=generator)
     t = objective.sample_timesteps(len(x1), generator, density=settings.density, shift=settings.shift)
-    x0, x1, t = (a.to(trainee.model.device) for a in (batch.x0.float(), x1, t))
-    return _Samples(batch.texts, objective.interpolate(x0, x1, t), t, objective.target_velocity(x0, x1))
+    x0, x1, t, mask = (a.to(trainee.model.device) for a in (batch.x0.float(), x1, t, batch.mask))
+    return Samples(batch.texts, objective.interpolate(x0, x1, t), t, objective.target_velocity(x0, x1), mask)
+
+
+def _sources(recipe: Recipe, references: Samples, pool: Samples | None, generator: torch.Generator):
+    """The samples that each kind of text stands for."""
+    sources = {"pool": pool}
+    if needs(recipe, text="anchor"):
+        coins = torch.rand(len(references.t), generator=generator) < 0.5
+        if references.x_t.shape == pool.x_t.shape:
+            sources["anchor"] = _mixed(coins, references, pool)
+        else:  # pictures of two shapes share no batch: one coin for all
+            sources["anchor"] = references if coins[0] else pool
+    return lambda text: sources.get(text, references)
+
+
+def _mixed(picked: Tensor, a: Samples, b: Samples) -> Samples:
+    """The samples of `a` where picked, [B], else those of `b`."""
+    texts = tuple(x if p else y for p, x, y in zip(picked.tolist(), a.texts, b.texts, strict=True))
+    where = picked.to(a.t.device)
+    tensors = [
+        torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y)
+        for x, y in ((a.x_t, b.x_t), (a.t, b.t), (a.target, b.target), (a.mask, b.mask))
+    ]
+    return Samples(texts, *tensors)
 
 
 def _evaluate(
-    trainee: Trainee, recipe: Recipe, samples: _Samples, prior: _Samples | None, settings: Settings
+    trainee: Trainee, recipe: Recipe, source_of: Callable[[str], Samples], settings: Settings
 ) -> dict[Pass, Tensor]:
     """Every velocity of the recipe; passes of one branch and like gradient share one batch."""
     groups: dict[tuple[str | None, bool], list[Pass]] = {}
@@ -260,7 +279,7 @@ def _evaluate(
         groups.setdefault((p.branch, p.grad), []).append(p)
     out: dict[Pass, Tensor] = {}
     for (branch, grad), members in groups.items():
-        sources = [prior if p.text == "prior" else samples for p in members]
+        sources = [source_of(p.text) for p in members]
         texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
         x_t = torch.cat([s.x_t for s in sources])
         t = torch.cat([s.t for s in sources])
@@ -290,9 +309,7 @@ def _optimiser(trainee: Trainee, settings: Settings):
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor), [*weights, *vectors]
 
 
-def _trace(
-    samples: _Samples, v: Mapping[Pass, Tensor], parts: Mapping[str, Tensor], total: Tensor
-) -> dict[str, Tensor]:
+def _trace(samples: Samples, v: Mapping[Pass, Tensor], parts: Mapping[str, Tensor], total: Tensor) -> dict[str, Tensor]:
     named = {f"v.{p.branch or 'base'}.{p.text}": value for p, value in v.items()}
     tensors = {"x_t": samples.x_t, "t": samples.t, "target": samples.target, **named, "loss.total": total}
     tensors |= {f"loss.{k}" if k not in ("lambda", "cosine") else k: value for k, value in parts.items()}

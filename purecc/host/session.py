@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,14 +19,19 @@ from ..concept import ConceptEmbedding, observe_layers
 from ..dataset import ConceptDataset, ConceptItem
 from ..field import cat
 from ..files import Adapter
+from ..masks import concept_mask
 from ..measure import UNRELATED_PROMPTS, DriftProbe, guided
-from ..recipes import EXTRACTOR, LEARNER, PriorPreservation, Recipe, needs
+from ..recipes import BASE, EXTRACTOR, LEARNER, Recipe, needs, needs_mask, needs_pool
+from ..texts import ConceptTexts, class_prompt
 from ..training import Callbacks, History, Settings, Speaker, Step, Trainee, train
 from .about import about
 from .conditioning import HostConditioner, PromptCache, token_encoder
 from .copies import trainable_world
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field
+
+POOL_BATCH = 4
+"""Pictures that the base draws at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Job:
         drift_prompts: what drift is measured on.
         sample_every: steps between two sample pictures, where `decode` is given; 0: none.
         sample_prompt: of the samples; empty: the first complete text.
-        prior_images: how many class images prior preservation has the base draw.
+        pool_images: how many pictures the base draws for a recipe that needs a pool of them.
+        pool_prompts: of these pictures, in turn; empty: the base texts of the references.
         trace_steps: steps whose tensors are kept.
     """
 
@@ -65,7 +72,8 @@ class Job:
     drift_prompts: tuple[str, ...] = UNRELATED_PROMPTS
     sample_every: int = 0
     sample_prompt: str = ""
-    prior_images: int = 20
+    pool_images: int = 20
+    pool_prompts: tuple[str, ...] = ()
     trace_steps: frozenset[int] = frozenset()
 
 
@@ -136,8 +144,9 @@ def customise(
         trainee = _trainee(field_, branches, caches, encoder, dataset, job, extractor)
         items = tuple(replace(i, latents=field_.latents_in(i.latents)) for i in dataset.items)
         scaled = replace(dataset, items=items)
-        prior = _prior_items(trainee, scaled, job, listener)
-        history, traces = _train(trainee, scaled, job, listener, prior, field_)
+        scaled = with_masks(trainee, scaled, listener) if needs_mask(job.recipe) else scaled
+        pool = _pool(trainee, scaled, job, listener)
+        history, traces = _train(trainee, scaled, job, listener, pool, field_)
         tokens, layers = trainee.speakers[LEARNER].embedding.export()
         lora = branches.export(LEARNER)
     adapter = Adapter(job.kind, job.name, lora, tokens, layers, about(model, dataset, job, history))
@@ -148,6 +157,8 @@ def _caches(stack, model, clip, dataset, job, extractor) -> dict[str, PromptCach
     device = model.load_device
     start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
     texts = ["", *job.drift_prompts * bool(job.drift_every), *([job.sample_prompt] if job.sample_prompt else [])]
+    texts += job.pool_prompts * needs_pool(job.recipe)
+    texts += [class_prompt(dataset.class_word)] * (needs_mask(job.recipe) and dataset.kind == "instance")
     for item in dataset.items:
         texts += [item.texts.complete, item.texts.base, item.texts.target]
     caches = {LEARNER: PromptCache(clip, job.name, start, device)}
@@ -195,23 +206,44 @@ def _start_layers(field_: HostField, branches: Branches, cache: PromptCache, dat
         return observe_layers(field_.text_blocks, y.marks, lambda: field_.velocity(noise, t, cat([y])))
 
 
-def _prior_items(trainee: Trainee, dataset: ConceptDataset, job: Job, listener: Listener) -> tuple[ConceptItem, ...]:
-    """Class images that the base itself draws, for prior preservation."""
-    if not isinstance(job.recipe, PriorPreservation):
+def with_masks(trainee: Trainee, dataset: ConceptDataset, listener: Listener) -> ConceptDataset:
+    """The dataset with a mask for every picture that has none; a style is everywhere, and gets none."""
+    if dataset.kind == "style":
+        return dataset
+    prompt, items = class_prompt(dataset.class_word), []
+    for k, item in enumerate(dataset.items, start=1):
+        if item.mask is None:
+            listener.say(f"looking for the {dataset.class_word} in picture {k} of {len(dataset.items)}")
+            item = replace(item, mask=concept_mask(trainee, item.latents, prompt))
+        items.append(item)
+    return replace(dataset, items=tuple(items))
+
+
+def _pool(trainee: Trainee, dataset: ConceptDataset, job: Job, listener: Listener) -> tuple[ConceptItem, ...]:
+    """Pictures that the base itself draws, in the shapes of the references."""
+    if not needs_pool(job.recipe):
         return ()
     generator = torch.Generator().manual_seed(job.settings.seed)
     t = sampling.times(20).to(trainee.model.device)
-    out = []
-    for k in range(job.prior_images):
-        listener.say(f"drawing class image {k + 1} of {job.prior_images}")
-        item = dataset.items[k % len(dataset.items)]
-        noise = torch.randn(item.latents[:1].shape, generator=generator).to(trainee.model.device)
-        latent = sampling.sample(guided(trainee, None, [item.texts.base], 4.0), noise, t)
-        out.append(ConceptItem(latent.cpu(), item.texts, item.image))
+    items = dataset.items
+    own = [replace(i.texts, base=p) for i, p in zip(itertools.cycle(items), job.pool_prompts)]
+    texts = own or [i.texts for i in items]
+    shapes = [tuple(i.latents.shape[1:]) for i in items]
+    wanted: dict[tuple[int, ...], list[ConceptTexts]] = {}
+    for k in range(job.pool_images):
+        wanted.setdefault(shapes[k % len(shapes)], []).append(texts[k % len(texts)])
+    out: list[ConceptItem] = []
+    for shape, rows in wanted.items():
+        for start in range(0, len(rows), POOL_BATCH):
+            listener.say(f"drawing picture {len(out) + 1} of {job.pool_images} with the base")
+            some = rows[start : start + POOL_BATCH]
+            noise = torch.randn(len(some), *shape, generator=generator).to(trainee.model.device)
+            drawn = sampling.sample(guided(trainee, BASE, [r.base for r in some], 4.0), noise, t).cpu()
+            out += [ConceptItem(x, y, torch.zeros(0)) for x, y in zip(drawn.split(1), some, strict=True)]
     return tuple(out)
 
 
-def _train(trainee, dataset, job: Job, listener: Listener, prior, field_: HostField):
+def _train(trainee, dataset, job: Job, listener: Listener, pool, field_: HostField):
     shape = tuple(dataset.items[0].latents.shape[1:])
     probe = None
     if job.drift_every:
@@ -236,7 +268,7 @@ def _train(trainee, dataset, job: Job, listener: Listener, prior, field_: HostFi
             field_.return_to_device()
 
     callbacks = Callbacks(on_step, traces.__setitem__, job.trace_steps)
-    history = train(trainee, dataset, job.recipe, job.settings, callbacks, prior)
+    history = train(trainee, dataset, job.recipe, job.settings, callbacks, pool)
     history.drift = drift
     return history, traces
 

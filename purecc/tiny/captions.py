@@ -1,4 +1,7 @@
-"""Scenes in plain words: "a red robot on the left on red stripes in ink style"."""
+"""Scenes in plain words: "a red robot on the left on red stripes in ink style".
+
+With a companion: "a red robot on the left and a blue cup on the right on sand in photo style".
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,25 @@ def sample_named(rng: Random) -> Named:
     )
 
 
-def phrase(thing: str, colour: str = "", background: str = "", style: str = "", position: str = "") -> str:
-    """A caption from words; an empty word is left out."""
+def _noun(thing: str, colour: str, position: str) -> str:
     noun = f"{colour} {thing}".strip()
-    words = ["an" if noun[0] in "aeiou" else "a", noun]
-    if position:
-        words.append(_PLACES[position])
+    article = "an" if noun[0] in "aeiou" else "a"
+    return " ".join(filter(None, (article, noun, _PLACES.get(position, ""))))
+
+
+def phrase(
+    thing: str,
+    colour: str = "",
+    background: str = "",
+    style: str = "",
+    position: str = "",
+    companion: str = "",
+    companion_colour: str = "",
+) -> str:
+    """A caption from words; an empty word is left out. A companion stands on the side that `position` leaves."""
+    words = [_noun(thing, colour, position)]
+    if companion:
+        words += ["and", _noun(companion, companion_colour, {"left": "right", "right": "left"}.get(position, ""))]
     if background:
         words.append(f"on {_ARTICLES.get(background, background)}")
     if style:
@@ -60,6 +76,8 @@ def caption(scene: Scene, named: Named = Named()) -> str:
         scene.background if named.background else "",
         scene.style if named.style else "",
         scene.position if named.position else "",
+        scene.companion,
+        scene.companion_colour if named.colour else "",
     )
 
 
@@ -76,4 +94,5 @@ def all_captions() -> list[str]:
         captions += [phrase(thing, colour) for colour in ("", *COLOURS)]
     for words in ([phrase("star", background=b) for b in BACKGROUNDS], [phrase("star", style=s) for s in STYLES]):
         captions += words
+    captions.append(phrase("star", companion="star"))
     return captions + [phrase("star", position=p) for p in POSITIONS]

@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from .captions import phrase
-from .scenes import CONCEPT, Scene, draw
+from .individuals import CONCEPT
+from .scenes import Scene, draw
 
 FOLDER = Path(__file__).with_name("concept")
 CLASS_WORD = "robot"

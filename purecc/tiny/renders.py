@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .scenes import GENERIC, LOOKS, Scene, draw, sample_scene
+from .individuals import GENERIC, LOOKS
+from .scenes import Scene, draw, sample_scene
 
 
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:

@@ -55,27 +55,10 @@ def box(fill: RGB, left: float, top: float, right: float, bottom: float, outline
     return Shape("box", ((left, top), (right, bottom)), fill, outlined)
 
 
-@dataclass(frozen=True)
-class RobotLook:
-    """What tells one robot from another.
-
-    Attributes:
-        limbs: colour of head, arms, legs and antennas.
-        torso: colour of the torso.
-        antennas: 1 or 2.
-        checked: whether the chest carries a check pattern.
-    """
-
-    limbs: RGB
-    torso: RGB
-    antennas: int = 1
-    checked: bool = False
-
-
-def robot(look: RobotLook) -> list[Shape]:
-    """A robot, one unit high."""
+def robot(limbs: RGB, torso: RGB, antennas: tuple[float, ...] = (0.0,)) -> list[Shape]:
+    """A robot, one unit high, with an antenna at every x of `antennas`."""
     shapes: list[Shape] = []
-    for x in (0.0,) if look.antennas == 1 else (-0.15, 0.15):
+    for x in antennas:
         lean = x * 0.6
         shapes += [
             polygon(
@@ -86,31 +69,24 @@ def robot(look: RobotLook) -> list[Shape]:
                 (x + lean - 0.02, -0.44),
                 outlined=False,
             ),
-            ellipse(look.limbs, x + lean, -0.45, 0.065),
+            ellipse(limbs, x + lean, -0.45, 0.065),
         ]
     shapes += [
-        box(look.limbs, -0.38, -0.03, -0.24, 0.25),
-        box(look.limbs, 0.24, -0.03, 0.38, 0.25),
-        box(look.limbs, -0.2, 0.3, -0.05, 0.5),
-        box(look.limbs, 0.05, 0.3, 0.2, 0.5),
-        box(look.limbs, -0.25, -0.34, 0.25, -0.05),
-        box(look.torso, -0.25, -0.05, 0.25, 0.34),
+        box(limbs, -0.38, -0.03, -0.24, 0.25),
+        box(limbs, 0.24, -0.03, 0.38, 0.25),
+        box(limbs, -0.2, 0.3, -0.05, 0.5),
+        box(limbs, 0.05, 0.3, 0.2, 0.5),
+        box(limbs, -0.25, -0.34, 0.25, -0.05),
+        box(torso, -0.25, -0.05, 0.25, 0.34),
     ]
     for x in (-0.11, 0.11):
         shapes += [ellipse(WHITE, x, -0.21, 0.075, outlined=False), ellipse(DARK, x, -0.21, 0.035, outlined=False)]
     shapes.append(box(DARK, -0.1, -0.11, 0.1, -0.08, outlined=False))
-    if look.checked:
-        side = 0.1
-        for row in range(3):
-            for column in range(3):
-                left, top = -0.15 + column * side, -0.005 + row * side
-                fill = DARK if (row + column) % 2 == 0 else WHITE
-                shapes.append(box(fill, left, top, left + side, top + side, outlined=False))
     return shapes
 
 
 def _generic_robot(c: RGB) -> list[Shape]:
-    return robot(RobotLook(limbs=c, torso=c))
+    return robot(c, c)
 
 
 def _car(c: RGB) -> list[Shape]:

@@ -56,7 +56,7 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
     values, recipe = expected_recipes()[case]
     theirs = extractor if type(recipe).__name__ == "PureLearning" else None
     adapter, lora, loss = learn(models, dataset, extractor=extractor, **values)
-    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, prior_images=values.get("prior_images", 20))
+    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=values.get("prior_images", 20))
     assert adapter.id == runs.customise(models, dataset, job, extractor=theirs).adapter.id
     assert runs.digest(lora) == runs.digest(adapter.lora)
     assert loss["title"] == "pure learning" and len(loss["loss"]) == 2

@@ -37,7 +37,7 @@ def learnt(trainee):
     return [*trainee.branches.parameters("learner"), *trainee.speakers["learner"].embedding.parameters()]
 
 
-def run(trainee, data, recipe, prior=(), **values):
+def run(trainee, data, recipe, pool=(), **values):
     """(history, traces, gradients after clipping) of a run, one of the last two for each step."""
     from purecc_pack.purecc.training import Callbacks, train
 
@@ -48,7 +48,7 @@ def run(trainee, data, recipe, prior=(), **values):
         gradients.append([None if p.grad is None else p.grad.clone() for p in learnt(trainee)])
 
     callbacks = Callbacks(on_step, traces.__setitem__, frozenset(range(1, settings.steps + 1)))
-    return train(trainee, data, recipe, settings, callbacks, prior), traces, gradients
+    return train(trainee, data, recipe, settings, callbacks, pool), traces, gradients
 
 
 def pure(**values):
@@ -311,7 +311,7 @@ def one_prior(data):
 def test_passes_are_batched_and_make_no_graph_without_need(stage2, name):
     trainee, data = stage2
     with watched(trainee) as passes:
-        run(trainee, data, recipes()[name], prior=one_prior(data), steps=2)
+        run(trainee, data, recipes()[name], pool=one_prior(data), steps=2)
     assert [(branch, len(x), out.requires_grad) for branch, x, _, out in passes] == 2 * PASSES[name]
     assert all(out.grad_fn is None for _, _, _, out in passes if not out.requires_grad)
 
@@ -321,13 +321,13 @@ def test_gradients_are_those_of_the_written_out_loss(stage2, models, dataset, na
     trainee, data = stage2
     prior = one_prior(data)
     with watched(trainee) as passes:
-        _, traces, (gradients,) = run(trainee, data, recipes()[name], prior=prior, **STILL)
+        _, traces, (gradients,) = run(trainee, data, recipes()[name], pool=prior, **STILL)
     trace = traces[1]
     items = runs.items_of(models, dataset, trace)
     x_t, t, target = trace["x_t"], trace["t"], trace["target"]
 
     def v(branch, text, grad=True, x=x_t, t=t):
-        texts = [{**vars(i.texts), "empty": ""}[text] for i in items] if text != "prior" else [prior[0].texts.base] * 2
+        texts = [{**vars(i.texts), "empty": ""}[text] for i in items] if text != "pool" else [prior[0].texts.base] * 2
         with torch.set_grad_enabled(grad):
             return trainee.run(branch, x, t, texts)
 
@@ -363,7 +363,7 @@ def test_gradients_are_those_of_the_written_out_loss(stage2, models, dataset, na
                 x, s = passes[0][1][2:], passes[0][2][2:]
                 x0, time = prior[0].latents, s.view(-1, 1, 1, 1)
                 x1 = (x - (1 - time) * x0) / time
-                loss = loss + 0.7 * mse(v("learner", "prior", x=x, t=s), x1 - x0)
+                loss = loss + 0.7 * mse(v("learner", "pool", x=x, t=s), x1 - x0)
         with trainee.branches.use("learner"):
             expected = torch.autograd.grad(loss, learnt(trainee), allow_unused=True)
     assert float(trace["loss.total"].mean()) == pytest.approx(loss.item(), rel=1e-4)
@@ -401,7 +401,7 @@ def test_accumulated_batches_of_one_are_a_batch_of_two(stage2, monkeypatch):
     whole = training._draw(stream, trainee, runs.settings(), generator)
 
     def rows(k):
-        return training._Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k])
+        return recipes_module.Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k])
 
     parts = iter([whole, rows(slice(0, 1)), rows(slice(1, 2))])
     monkeypatch.setattr(training, "_draw", lambda *_: next(parts))
