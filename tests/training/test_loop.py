@@ -394,6 +394,7 @@ ORIGINS = ("theta2", "theta2 stop-gradient", "base")
 def test_accumulated_batches_of_one_are_a_batch_of_two(stage2, monkeypatch):
     from purecc_pack.purecc import training
     from purecc_pack.purecc.dataset import batches
+    from purecc_pack.purecc.recipes import Samples
 
     trainee, data = stage2
     generator = torch.Generator().manual_seed(0)
@@ -401,7 +402,7 @@ def test_accumulated_batches_of_one_are_a_batch_of_two(stage2, monkeypatch):
     whole = training._draw(stream, trainee, runs.settings(), generator)
 
     def rows(k):
-        return recipes_module.Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k])
+        return Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k])
 
     parts = iter([whole, rows(slice(0, 1)), rows(slice(1, 2))])
     monkeypatch.setattr(training, "_draw", lambda *_: next(parts))
