@@ -5,6 +5,9 @@ from comfy_api.latest import ComfyExtension, io
 from .adapters import ApplyAdapter, LoadAdapter, SaveAdapter
 from .curves import TrainingCurves
 from .dataset import ConceptDataset
+from .masks import ConceptMasks
+from .measuring import MeasurePictures, ModelDrift
+from .protocol import ProtocolPictures
 from .tiny import ExampleConcept, TinyCheckpoint
 from .training import PureLearning, TrainExtractor
 
@@ -12,12 +15,16 @@ NODES: list[type[io.ComfyNode]] = [
     TinyCheckpoint,
     ExampleConcept,
     ConceptDataset,
+    ConceptMasks,
     TrainExtractor,
     PureLearning,
     SaveAdapter,
     LoadAdapter,
     ApplyAdapter,
     TrainingCurves,
+    ProtocolPictures,
+    MeasurePictures,
+    ModelDrift,
 ]
 
 

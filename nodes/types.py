@@ -7,5 +7,6 @@ Extractor = io.Custom("PURECC_EXTRACTOR")
 Adapter = io.Custom("PURECC_ADAPTER")
 LoraModel = io.Custom("LORA_MODEL")
 LossMap = io.Custom("LOSS_MAP")
+Pictures = io.Custom("PURECC_PICTURES")
 
 CATEGORY = "PureCC"

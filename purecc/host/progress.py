@@ -17,6 +17,7 @@ class NodeProgress:
     def __init__(self, node_id: str | None, title: str, total: int):
         self._bar = ProgressBar(total)
         self._node_id, self._title, self._total = node_id, title, total
+        self._done = 0
         self._began = time.perf_counter()
 
     def say(self, text: str) -> None:
@@ -26,6 +27,12 @@ class NodeProgress:
 
         if self._node_id is not None and getattr(PromptServer, "instance", None) is not None:
             PromptServer.instance.send_progress_text(f"{self._title}: {text}", self._node_id)
+
+    def advance(self, parts: int = 1, preview: Image.Image | None = None) -> None:
+        """Moves the bar on by so many parts of its total."""
+        model_management.throw_exception_if_processing_interrupted()
+        self._done += parts
+        self._bar.update_absolute(self._done, self._total, None if preview is None else ("JPEG", preview, 512))
 
     def step(self, step: Step, preview: Image.Image | None = None) -> None:
         """Shows a finished step: its number, loss, λ and the time left."""

@@ -11,7 +11,7 @@ def nodes(comfyui):
 
 
 IDS = ["TinyCheckpoint", "ExampleConcept", "ConceptDataset", "TrainExtractor", "PureLearning", "SaveAdapter"]
-IDS += ["LoadAdapter", "ApplyAdapter", "TrainingCurves"]
+IDS += ["LoadAdapter", "ApplyAdapter", "TrainingCurves", "ProtocolPictures", "MeasurePictures", "ModelDrift"]
 
 
 def test_the_nodes_are_those_of_the_pack(nodes):

@@ -1,0 +1,67 @@
+"""A protocol's pictures in pairs with their table, on one sheet drawn with Pillow."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw, ImageFont
+
+from .report import Report
+
+CELL, GAP, MARGIN, LINE, FONT = 168, 4, 16, 22, 14
+INK, PALE, RULE = (40, 44, 52), (110, 116, 126), (205, 208, 214)
+MOST_SEEDS = 4
+TEXT_WIDTH = 60
+
+
+def draw(report: Report) -> Image.Image:
+    """The sheet: the table with its remarks, then a row of pairs (base, customised) a prompt, up to four seeds."""
+    font = ImageFont.load_default(FONT)
+    seeds = min(MOST_SEEDS, len(report.pictures.seeds))
+    table = [[_plain(cell) for cell in row] for row in report.rows()]
+    widths = [max(font.getlength(row[c]) for row in table) + 24 for c in range(len(table[0]))]
+    remarks = [_plain(r) for r in report.remarks()]
+    wide = max(seeds * (2 * (CELL + GAP) + 12), sum(widths), *(font.getlength(r) for r in remarks))
+    table_height = LINE * (len(table) + len(remarks)) + 2 * MARGIN
+    row_height = CELL + LINE + GAP
+    height = MARGIN + table_height + LINE + len(report.scores) * row_height + MARGIN
+    sheet = Image.new("RGB", (round(wide) + 2 * MARGIN, height), "white")
+    pen = ImageDraw.Draw(sheet)
+    y = _table(pen, font, table, widths, MARGIN)
+    for remark in remarks:
+        pen.text((MARGIN, y), remark, font=font, fill=PALE)
+        y += LINE
+    y += MARGIN
+    pen.text((MARGIN, y), "Each pair: base model | customised model, the same seed", font=font, fill=INK)
+    y += LINE
+    for p, prompt in enumerate(report.pictures.prompts):
+        pen.text((MARGIN, y), _plain(prompt.complete, 160), font=font, fill=INK)
+        for s in range(seeds):
+            x = MARGIN + s * (2 * (CELL + GAP) + 12)
+            for k, pictures in enumerate((report.pictures.base, report.pictures.customised)):
+                sheet.paste(_thumbnail(pictures[p, s]), (x + k * (CELL + GAP), y + LINE))
+        y += row_height
+    return sheet
+
+
+def _table(pen, font, table: list[list[str]], widths: list[float], y: int) -> int:
+    for n, row in enumerate(table):
+        x = MARGIN
+        for c, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            place, anchor = ((x, y), "la") if c == 0 else ((x + width, y), "ra")
+            pen.text(place, cell, font=font, fill=INK, anchor=anchor)
+            x += width
+        y += LINE
+        if n == 0 or (n + 1 < len(table) and table[n + 1][0].startswith("mean, with")):
+            pen.line([(MARGIN, y - 4), (x, y - 4)], fill=RULE)
+    return y + MARGIN
+
+
+def _thumbnail(picture) -> Image.Image:
+    image = Image.fromarray((picture.clamp(0, 1).float().cpu().numpy() * 255.0).round().astype("uint8"))
+    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    return image
+
+
+def _plain(text: str, most: int = TEXT_WIDTH) -> str:
+    """Text that Pillow's own font can show, not longer than a cell should be."""
+    text = text.replace("Δ", "delta ")
+    return text if len(text) <= most + 40 else text[: most + 37] + "..."
