@@ -71,6 +71,12 @@ class ConceptDataset(io.ComfyNode):
                     tooltip="Also train on this many random crops of every picture, each at least 85 % of its sides.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
+                io.Mask.Input(
+                    "masks",
+                    optional=True,
+                    tooltip="Where the concept is in each picture, 1 there and 0 elsewhere: one mask a picture, a list "
+                    "or a batch. Without any, the method 'anchored' finds masks by itself; see Concept Masks.",
+                ),
             ],
             outputs=[
                 Dataset.Output("dataset", display_name="dataset", tooltip="For Train Extractor and Pure Learning.")
@@ -78,7 +84,9 @@ class ConceptDataset(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae) -> io.NodeOutput:
+    def execute(
+        cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae, masks=None
+    ) -> io.NodeOutput:
         return io.NodeOutput(
-            build(images, captions, class_word[0], kind[0], vae[0], resolution[0], crop[0], flip[0], crops[0])
+            build(images, captions, class_word[0], kind[0], vae[0], resolution[0], crop[0], flip[0], crops[0], masks)
         )

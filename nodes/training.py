@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..purecc import recipes
 from ..purecc.host.runs import run
 from ..purecc.host.session import Job
+from ..purecc.pool import POOL_PROMPTS, pool_prompts
 from . import training_inputs
 from .types import CATEGORY, Adapter, Dataset, Extractor, LoraModel, LossMap
 
@@ -57,7 +58,37 @@ class TrainExtractor(io.ComfyNode):
         return io.NodeOutput(adapter, loss)
 
 
-METHODS = ["PureCC", "LoRA", "prior preservation", "DOP", "BPP"]
+def _anchor() -> list[io.Input]:
+    """The inputs of the method anchored; last, so that workflows saved before there were any still fit."""
+    return [
+        io.Float.Input(
+            "anchor_weight",
+            default=2.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            tooltip="For anchored: how strongly the model is held to the untouched base, on the references without the "
+            "concept and on pictures of the base's own.",
+        ),
+        io.Boolean.Input(
+            "mask",
+            default=True,
+            advanced=True,
+            tooltip="For anchored: learn only what is inside each reference's mask. Masks that Concept Dataset was not "
+            "given are found on the base model, and shown here before the first step. Off: whole pictures are learned.",
+        ),
+        io.String.Input(
+            "pool_prompts",
+            default="\n".join(POOL_PROMPTS),
+            multiline=True,
+            advanced=True,
+            tooltip="For anchored: what the base draws before training, one prompt a line, in turn; [class] stands for "
+            "the class word, and lines with it are left out for a style. Empty: the captions without the concept.",
+        ),
+    ]
+
+
+METHODS = ["PureCC", "LoRA", "prior preservation", "DOP", "BPP", "anchored"]
 
 
 class PureLearning(io.ComfyNode):
@@ -84,7 +115,8 @@ class PureLearning(io.ComfyNode):
                     tooltip="PureCC: the paper's pure learning. LoRA: plain fine-tuning. prior preservation: "
                     "DreamBooth's, on "
                     "images of the class that the base draws. DOP and BPP: keep the base's prediction for the class "
-                    "text, or for the empty prompt.",
+                    "text, or for the empty prompt. anchored: learns only what is inside each reference's mask, "
+                    "and is held to the untouched base elsewhere; it needs no extractor.",
                 ),
                 io.Float.Input(
                     "eta",
@@ -94,7 +126,7 @@ class PureLearning(io.ComfyNode):
                     step=0.1,
                     tooltip="η, the weight of pure learning against L_CC (15). The paper's is 1. For the other "
                     "methods: the "
-                    "weight of what preserves.",
+                    "weight of what preserves; anchored has anchor_weight instead.",
                 ),
                 io.Combo.Input(
                     "scale",
@@ -119,14 +151,16 @@ class PureLearning(io.ComfyNode):
                 ),
                 *training_inputs.embeddings(),
                 io.Int.Input(
-                    "prior_images",
-                    default=20,
+                    "pool_images",
+                    default=48,
                     min=1,
                     max=1000,
                     advanced=True,
-                    tooltip="How many class images the base draws before training, for prior preservation.",
+                    tooltip="How many pictures the base draws before training: for prior preservation with the "
+                    "references' captions without the concept, for anchored with pool_prompts.",
                 ),
                 *training_inputs.rare(),
+                *_anchor(),
             ],
             outputs=[
                 Adapter.Output("adapter", display_name="adapter", tooltip="For Apply Adapter and Save Adapter."),
@@ -145,7 +179,12 @@ class PureLearning(io.ComfyNode):
     @classmethod
     def execute(cls, model, clip, dataset, extractor=None, **values) -> io.NodeOutput:
         recipe = _recipe(values)
-        job = Job(recipe=recipe, pool_images=values["prior_images"], **training_inputs.job_options(values))
+        job = Job(
+            recipe=recipe,
+            pool_images=values["pool_images"],
+            pool_prompts=_pool_prompts(values, dataset),
+            **training_inputs.job_options(values),
+        )
         used = extractor if recipes.needs(recipe, recipes.EXTRACTOR) else None
         adapter, loss = run(
             model, clip, dataset, job, cls.hidden.unique_id, "pure learning", vae=values.get("vae"), extractor=used
@@ -163,4 +202,12 @@ def _recipe(values: dict) -> recipes.Recipe:
         "prior preservation": recipes.PriorPreservation(eta),
         "DOP": recipes.OutputPreservation("base", eta),
         "BPP": recipes.OutputPreservation("empty", eta),
+        "anchored": recipes.AnchoredLearning(values["anchor_weight"], values["mask"]),
     }[values["method"]]
+
+
+def _pool_prompts(values: dict, dataset) -> tuple[str, ...]:
+    if values["method"] != "anchored":
+        return ()
+    lines = [line.strip() for line in values["pool_prompts"].splitlines() if line.strip()]
+    return pool_prompts(lines, dataset.class_word, dataset.kind)

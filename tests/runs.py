@@ -75,13 +75,16 @@ class Quiet:
     """A listener that keeps what it is told, and may do something at every step."""
 
     def __init__(self, at_step=None, at_text=None):
-        self.texts, self.steps, self.previews = [], [], []
+        self.texts, self.steps, self.previews, self.masked = [], [], [], []
         self._at_step, self._at_text = at_step, at_text
 
     def say(self, text):
         self.texts.append(text)
         if self._at_text:
             self._at_text(text)
+
+    def masks(self, dataset):
+        self.masked.append(dataset)
 
     def step(self, step, preview):
         self.steps.append(step)
@@ -100,25 +103,16 @@ def customise(models, dataset, job, listener=None, extractor=None):
 @contextlib.contextmanager
 def at_work(models, dataset, job, extractor=None):
     """(trainee, scaled dataset) of a job just before its first step, for tests that look inside."""
-    from contextlib import ExitStack
     from dataclasses import replace
 
-    from comfy import model_management
+    from purecc_pack.purecc.host import assembly, copies
 
-    from purecc_pack.purecc.branches import Branches
-    from purecc_pack.purecc.host import conditioning, copies, field, session
-
-    with copies.trainable_world(), ExitStack() as stack:
-        caches = session._caches(stack, models.model, models.clip, dataset, job, extractor)
-        model_management.unload_all_models()
-        trains = job.input_token and job.settings.embedding_lr > 0
-        encoder = stack.enter_context(conditioning.token_encoder(models.clip)) if trains else None
-        inside = stack.enter_context(field.private_field(models.model, job.precision, job.checkpointing))
-        branches = Branches(inside.module)
-        stack.callback(branches.remove)
-        trainee = session._trainee(inside, branches, caches, encoder, dataset, job, extractor)
-        items = tuple(replace(i, latents=inside.latents_in(i.latents)) for i in dataset.items)
-        yield trainee, replace(dataset, items=items)
+    with (
+        copies.trainable_world(),
+        assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor) as all_of_it,
+    ):
+        items = tuple(replace(i, latents=all_of_it.field.latents_in(i.latents)) for i in dataset.items)
+        yield all_of_it.trainee, replace(dataset, items=items)
 
 
 def items_of(models, dataset, trace):

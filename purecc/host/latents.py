@@ -29,18 +29,11 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
         [1, h, w, 3].
 
     Raises:
-        ValueError: the image is empty, not an image, smaller than 64 pixels a side, or not finite.
+        ValueError: see `check`.
     """
-    if image.ndim != 4 or image.shape[-1] < 3 or 0 in image.shape:
-        raise ValueError(f"A reference has shape {tuple(image.shape)}, which is not an image.")
-    height, width = image.shape[1:3]
-    if min(height, width) < SMALLEST:
-        raise ValueError(
-            f"A reference of {width} x {height} pixels is too small: at least {SMALLEST} a side are needed."
-        )
+    check(image)
     image = image[..., :3].float()
-    if not torch.isfinite(image).all():
-        raise ValueError("A reference holds values that are not numbers.")
+    height, width = image.shape[1:3]
     if resolution == 0:
         size = (width, height)
     elif crop == "center":
@@ -52,6 +45,23 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     return resize(image, target_height, target_width)
 
 
+def check(image: Tensor) -> None:
+    """Refuses what cannot be a reference.
+
+    Raises:
+        ValueError: the image is empty, not an image, smaller than 64 pixels a side, or not finite.
+    """
+    if image.ndim != 4 or image.shape[-1] < 3 or 0 in image.shape:
+        raise ValueError(f"A reference has shape {tuple(image.shape)}, which is not an image.")
+    height, width = image.shape[1:3]
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"A reference of {width} x {height} pixels is too small: at least {SMALLEST} a side are needed."
+        )
+    if not torch.isfinite(image[..., :3]).all():
+        raise ValueError("A reference holds values that are not numbers.")
+
+
 def resize(image: Tensor, height: int, width: int) -> Tensor:
     """A picture [1, h, w, 3] scaled and cut about its middle to [1, height, width, 3], in [0, 1]."""
     if image.shape[1:3] != (height, width):
@@ -60,12 +70,15 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return image.clamp(0, 1)
 
 
-def windows(image: Tensor, count: int) -> list[Tensor]:
+def windows(image: Tensor, count: int) -> list[tuple[slice, slice]]:
     """Random cuts of a picture in its own shape, each side 85 to 95 % of it; the same cuts for the same picture.
 
     Args:
         image: [1, h, w, C].
         count: how many.
+
+    Returns:
+        Rows and columns of each.
     """
     height, width = image.shape[1:3]
     generator = torch.Generator().manual_seed(int(image.double().sum() * 1000) % 2**31)
@@ -74,8 +87,32 @@ def windows(image: Tensor, count: int) -> list[Tensor]:
         part = 0.85 + 0.1 * scale
         h, w = max(SMALLEST, round(height * part)), max(SMALLEST, round(width * part))
         top, left = round(y * (height - h)), round(x * (width - w))
-        out.append(image[:, top : top + h, left : left + w])
+        out.append((slice(top, top + h), slice(left, left + w)))
     return out
+
+
+def variants(
+    image: Tensor, resolution: int, crop: str, cuts: Sequence[tuple[slice, slice]], flip: bool
+) -> list[Tensor]:
+    """A reference in every form in which it is trained on: whole, cut, and the mirror images of these.
+
+    Args:
+        image: [1, h, w, 3 or more] in [0, 1].
+        resolution: see `prepare`.
+        crop: see `prepare`.
+        cuts: rows and columns, as `windows` gives them.
+        flip: whether mirror images are variants too.
+
+    Returns:
+        [1, H, W, 3] each, the whole picture first.
+
+    Raises:
+        ValueError: see `prepare`.
+    """
+    whole = prepare(image, resolution, crop)
+    height, width = whole.shape[1:3]
+    out = [whole, *(resize(image[:, rows, columns, :3].float(), height, width) for rows, columns in cuts)]
+    return [*out, *(v.flip(2) for v in out)] if flip else out
 
 
 def encode(vae: VAE, images: Sequence[Tensor]) -> list[Tensor]:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from ..dataset import ConceptDataset
 from ..files import Adapter
+from ..overlay import tiled
 from ..texts import validate_name
 from ..training import History, Step
 from .latents import to_pil
+from .masking import pictures
 from .progress import NodeProgress
 from .session import Job, customise
 
@@ -61,6 +63,9 @@ class _OnNode:
 
     def say(self, text: str) -> None:
         self._progress.say(text)
+
+    def masks(self, dataset: ConceptDataset) -> None:
+        self._progress.advance(0, to_pil(tiled(pictures(dataset))))
 
     def step(self, step: Step, preview: Tensor | None) -> None:
         picture = None

@@ -91,7 +91,7 @@ def test_cancel_at_a_step_stops_within_one(own, dataset, extractor, quiet_host, 
     clean(before, alive, own)
 
 
-@pytest.mark.parametrize("text", ["reading the captions", "copying the model", "drawing class image", "measuring"])
+@pytest.mark.parametrize("text", ["reading the captions", "copying the model", "drawing picture", "measuring"])
 def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, text):
     from comfy import model_management
 
@@ -107,7 +107,7 @@ def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, text):
             model_management.interrupt_current_processing()
 
     listener = runs.Quiet(at_text=cancel)
-    job = runs.job(recipe=PriorPreservation(), prior_images=1, drift_every=1, drift_prompts=("a lake",))
+    job = runs.job(recipe=PriorPreservation(), pool_images=1, drift_every=1, drift_prompts=("a lake",))
     try:
         with pytest.raises(model_management.InterruptProcessingException) as raised:
             runs.customise(own, dataset, job, listener)
@@ -180,10 +180,10 @@ def traced():
 
 
 def test_nothing_keeps_the_private_copy_alive(own, dataset, monkeypatch):
-    from purecc_pack.purecc.host import session
+    from purecc_pack.purecc.host import assembly
 
     copies = []
-    made = session.private_field
+    made = assembly.private_field
 
     def watched(*args):
         manager = made(*args)
@@ -199,7 +199,7 @@ def test_nothing_keeps_the_private_copy_alive(own, dataset, monkeypatch):
 
         return Watching()
 
-    monkeypatch.setattr(session, "private_field", watched)
+    monkeypatch.setattr(assembly, "private_field", watched)
     out = runs.customise(own, dataset, runs.job(steps=1, checkpointing=True))
     gc.collect()
     assert len(copies) == 1 and copies[0]() is None

@@ -10,8 +10,16 @@ def nodes(comfyui):
     return {node.define_schema().node_id: node for node in NODES}
 
 
-IDS = ["TinyCheckpoint", "ExampleConcept", "ConceptDataset", "TrainExtractor", "PureLearning", "SaveAdapter"]
-IDS += ["LoadAdapter", "ApplyAdapter", "TrainingCurves", "ProtocolPictures", "MeasurePictures", "ModelDrift"]
+IDS = ["TinyCheckpoint", "ExampleConcept", "ConceptDataset", "ConceptMasks", "TrainExtractor", "PureLearning"]
+IDS += [
+    "SaveAdapter",
+    "LoadAdapter",
+    "ApplyAdapter",
+    "TrainingCurves",
+    "ProtocolPictures",
+    "MeasurePictures",
+    "ModelDrift",
+]
 
 
 def test_the_nodes_are_those_of_the_pack(nodes):

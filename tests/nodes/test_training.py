@@ -45,7 +45,7 @@ def expected_recipes():
         ({"eta": 0.5, "v_original": "base"}, PureLearning(0.5, v_original="base")),
         ({"scale": "fixed", "fixed_scale": 3.0}, PureLearning(scale=3.0)),
         ({"method": "LoRA"}, ConceptCustomisation()),
-        ({"method": "prior preservation", "eta": 2.0, "prior_images": 1}, PriorPreservation(2.0)),
+        ({"method": "prior preservation", "eta": 2.0, "pool_images": 1}, PriorPreservation(2.0)),
         ({"method": "DOP"}, OutputPreservation("base")),
         ({"method": "BPP", "eta": 3.0}, OutputPreservation("empty", 3.0)),
     ]
@@ -56,7 +56,7 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
     values, recipe = expected_recipes()[case]
     theirs = extractor if type(recipe).__name__ == "PureLearning" else None
     adapter, lora, loss = learn(models, dataset, extractor=extractor, **values)
-    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=values.get("prior_images", 20))
+    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=values.get("pool_images", 48))
     assert adapter.id == runs.customise(models, dataset, job, extractor=theirs).adapter.id
     assert runs.digest(lora) == runs.digest(adapter.lora)
     assert loss["title"] == "pure learning" and len(loss["loss"]) == 2

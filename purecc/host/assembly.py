@@ -1,0 +1,157 @@
+"""Puts together what takes part in a run: private copies of the user's models, the branches on them, the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from comfy import model_management
+from comfy.sd import CLIP
+from torch import Tensor
+
+from ..branches import Branches
+from ..concept import ConceptEmbedding, observe_layers
+from ..dataset import ConceptDataset
+from ..field import cat
+from ..files import Adapter
+from ..recipes import EXTRACTOR, LEARNER, needs_mask
+from ..texts import class_prompt
+from ..training import Speaker, Trainee
+from .conditioning import HostConditioner, PromptCache, token_encoder
+from .embeddings import word_vectors
+from .field import HostField, check_model, private_field
+from .job import Job
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What takes part in a run, on a private copy.
+
+    Attributes:
+        trainee: for the loop.
+        field: the copy, and `trainee.model`.
+        branches: the LoRAs on it.
+    """
+
+    trainee: Trainee
+    field: HostField
+    branches: Branches
+
+
+@contextmanager
+def assembled(
+    model,
+    clip: CLIP,
+    dataset: ConceptDataset,
+    job: Job,
+    say: Callable[[str], None],
+    extractor: Adapter | None = None,
+    texts: Sequence[str] = (),
+) -> Iterator[Assembly]:
+    """Everything that a job needs, its prompts encoded; gone on leaving, and the user's models as they were.
+
+    To be entered inside `copies.trainable_world`.
+
+    Args:
+        model: the user's MODEL.
+        clip: CLIP that belongs to it.
+        dataset: the references.
+        job: what to train.
+        say: told what is being done.
+        extractor: θ1, frozen.
+        texts: prompts to know beside those that the dataset, drift and samples ask for.
+
+    Raises:
+        ValueError: model, CLIP and dataset do not fit together; before anything is computed.
+    """
+    check_model(model)
+    _check_dataset(model, dataset)
+    with ExitStack() as stack:
+        say("reading the captions")
+        caches = _caches(stack, model, clip, dataset, job, extractor, texts)
+        _check_conditioning(model, caches[LEARNER][""])
+        model_management.unload_all_models()
+        trains_token = job.input_token and job.settings.embedding_lr > 0
+        encoder = stack.enter_context(token_encoder(clip)) if trains_token else None
+        for cache in caches.values():
+            cache.close()
+        say("copying the model")
+        field = stack.enter_context(private_field(model, job.precision, job.checkpointing))
+        branches = Branches(field.module)
+        stack.callback(branches.remove)
+        trainee = _trainee(field, branches, caches, encoder, dataset, job, extractor)
+        yield Assembly(trainee, field, branches)
+
+
+def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:
+    device = model.load_device
+    start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
+    texts = ["", *more, *job.drift_prompts * bool(job.drift_every), *([job.sample_prompt] if job.sample_prompt else [])]
+    texts += [class_prompt(dataset.class_word)] * (needs_mask(job.recipe) and dataset.kind == "instance")
+    for item in dataset.items:
+        texts += [item.texts.complete, item.texts.base, item.texts.target]
+    caches = {LEARNER: PromptCache(clip, job.name, start, device)}
+    if extractor is not None:
+        caches[EXTRACTOR] = PromptCache(clip, extractor.name, dict(extractor.tokens), device, plain=caches[LEARNER])
+    for cache in caches.values():
+        stack.callback(cache.close)
+        cache.prepare(texts)
+    return caches
+
+
+def _start(clip: CLIP, class_word: str, job: Job) -> dict[str, Tensor]:
+    """The class word's vectors, apart by a thousandth, so that two concepts of a class can be told apart."""
+    generator = torch.Generator().manual_seed((job.settings.seed + sum(job.name.encode())) % 2**64)
+    vectors = word_vectors(clip, class_word)
+    return {k: v + 1e-3 * v.std() * torch.randn(v.shape, generator=generator) for k, v in vectors.items()}
+
+
+def _trainee(field: HostField, branches: Branches, caches, encoder, dataset, job: Job, extractor) -> Trainee:
+    branches.add(LEARNER, job.lora, seed=job.settings.seed)
+    if extractor is not None:
+        branches.load(EXTRACTOR, extractor.lora)
+    layers = None
+    if job.layer_wise:
+        layers = extractor.layers if extractor is not None and extractor.layers is not None else None
+        if layers is None:
+            layers = _start_layers(field, branches, caches[LEARNER], dataset)
+    learned = ConceptEmbedding(caches[LEARNER].vectors, layers)
+    trains = job.settings.embedding_lr > 0
+    learned.to(field.device).freeze(tokens=not (trains and job.input_token), layers=not trains)
+    speakers = {LEARNER: Speaker(learned, HostConditioner(caches[LEARNER], learned, encoder))}
+    if extractor is not None:
+        fixed = ConceptEmbedding(extractor.tokens, extractor.layers).to(field.device).freeze()
+        speakers[EXTRACTOR] = Speaker(fixed, HostConditioner(caches[EXTRACTOR], fixed))
+    return Trainee(field, branches, field.hooks, speakers)
+
+
+def _start_layers(field: HostField, branches: Branches, cache: PromptCache, dataset: ConceptDataset) -> Tensor:
+    """What the base's text stream holds at [v] while [v] still means the class word, at t = 0.5."""
+    item = dataset.items[0]
+    y = cache[item.texts.target]
+    noise = torch.randn(item.latents[:1].shape, generator=torch.Generator().manual_seed(0)).to(field.device)
+    t = torch.full((1,), 0.5, device=field.device)
+    with branches.use(None):
+        return observe_layers(field.text_blocks, y.marks, lambda: field.velocity(noise, t, cat([y])))
+
+
+def _check_dataset(model, dataset: ConceptDataset) -> None:
+    channels = model.model.latent_format.latent_channels
+    for item in dataset.items:
+        if item.latents.shape[1] != channels:
+            raise ValueError(
+                f"The dataset's latents have {item.latents.shape[1]} channels and the model takes {channels}. "
+                "Build the dataset with the VAE that belongs to this model."
+            )
+
+
+def _check_conditioning(model, y) -> None:
+    network = model.model.diffusion_model
+    wanted = {"text": network.context_embedder.in_features, "pooled text": network.y_embedder.mlp[0].in_features}
+    given = {"text": y.context.shape[-1], "pooled text": y.fields["pooled_output"].shape[-1]}
+    if wanted != given:
+        raise ValueError(
+            f"The CLIP gives {given} and the model takes {wanted}. Connect the CLIP that belongs to this model."
+        )

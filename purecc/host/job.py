@@ -1,0 +1,93 @@
+"""What a training run is asked to do, and whom it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from ..branches import LoraSpec
+from ..dataset import ConceptDataset, ConceptItem
+from ..measure import UNRELATED_PROMPTS
+from ..recipes import Recipe
+from ..training import Settings, Step, Trainee
+from .field import HostField
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, beside the models and the pictures.
+
+    Attributes:
+        name: of the adapter; prompts call it `embedding:NAME`.
+        recipe: the method.
+        kind: "extractor" for stage 1, else "adapter".
+        lora: shape of the learner.
+        settings: of the loop.
+        input_token: whether the vectors in CLIP-L and CLIP-G are trained.
+        layer_wise: whether there is a vector per joint block (7), trained.
+        precision: what the base computes in.
+        checkpointing: less memory for more time.
+        deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
+        drift_every: steps between two measurements of drift; 0: none.
+        drift_prompts: what drift is measured on.
+        sample_every: steps between two sample pictures, where `decode` is given; 0: none.
+        sample_prompt: of the samples; empty: the first complete text.
+        pool_images: how many pictures the base draws for a recipe that needs a pool of them.
+        pool_prompts: of these pictures, in turn; empty: the base texts of the references.
+        trace_steps: steps whose tensors are kept.
+    """
+
+    name: str
+    recipe: Recipe
+    kind: str = "adapter"
+    lora: LoraSpec = field(default_factory=LoraSpec)
+    settings: Settings = field(default_factory=Settings)
+    input_token: bool = True
+    layer_wise: bool = True
+    precision: str = "as loaded"
+    checkpointing: bool = False
+    deterministic: bool = False
+    drift_every: int = 0
+    drift_prompts: tuple[str, ...] = UNRELATED_PROMPTS
+    sample_every: int = 0
+    sample_prompt: str = ""
+    pool_images: int = 20
+    pool_prompts: tuple[str, ...] = ()
+    trace_steps: frozenset[int] = frozenset()
+
+
+class Listener(Protocol):
+    """What a run tells its caller; an exception from it ends the run."""
+
+    def say(self, text: str) -> None:
+        """What is being done before the steps begin."""
+        ...
+
+    def masks(self, dataset: ConceptDataset) -> None:
+        """The references with the masks that training will use, before the first step; not for a run without."""
+        ...
+
+    def step(self, step: Step, preview: Tensor | None) -> None:
+        """A finished step, with a sample's latent [1, C, h, w] (the VAE's scale) when one was drawn."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A look inside a run, for benchmarks.
+
+    Attributes:
+        look: called with (0, trainee, field) before the first step, and after each of `steps` with its number.
+        steps: numbers of steps.
+        texts: prompts that `look` runs, beside those of the job.
+        penalty: from (trainee, the base's own pictures), made before the first step: what is added to the loss of every
+            step. The pool is drawn for it whatever the recipe. None: nothing.
+    """
+
+    look: Callable[[int, Trainee, HostField], None]
+    steps: frozenset[int] = frozenset()
+    texts: tuple[str, ...] = ()
+    penalty: Callable[[Trainee, Sequence[ConceptItem]], Callable[[], Tensor] | None] | None = None
