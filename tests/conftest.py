@@ -24,6 +24,7 @@ import frontend
 import serving
 from client import Client
 from runs import checkpoint, dataset, extracted, extractor, learned, models, token_only  # noqa: F401
+from standin_encoders import encoder_files, encoders, install  # noqa: F401
 
 
 def load_pack():
@@ -73,6 +74,7 @@ def server(comfyui, tmp_path_factory):
     """
     base = tmp_path_factory.mktemp("a server")
     serving.link_pack(base)
+    install(base)
     with serving.Server(Path(sys.executable), comfyui, base) as running:
         running.client = Client(running.address)
         running.client.post("/settings/Comfy.TutorialCompleted", True)  # else the first page opens a dialog

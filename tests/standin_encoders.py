@@ -7,8 +7,10 @@ loading, preparing of pictures, the networks.
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from standin import SMALL_CLIP, _fill
@@ -113,3 +115,44 @@ def load_text(path: Path):
         return SD1CheckpointClipModel(device, dtype, {**model_options, "clip_l_model_config": dict(SMALL_CLIP)})
 
     return comfy.sd.load_clip([str(path)], model_options={"clip_l_class": small})
+
+
+class Encoders:
+    """All three as the stock loaders load them, CLIP 64 wide, and their files."""
+
+    def __init__(self, folder: Path):
+        import comfy.clip_vision
+        import comfy.sd
+
+        with shrink(projection_dim=64):
+            self.clip_file = write_clip(folder / "clip.safetensors")
+            self.dino_file = write_dino(folder / "dino.safetensors")
+            sam3 = write_sam3(folder / "sam3.safetensors")
+            self.vision = comfy.clip_vision.load(str(self.clip_file))
+            self.dino = comfy.clip_vision.load(str(self.dino_file))
+            self.segmenter, self.segmenter_clip, *_ = comfy.sd.load_checkpoint_guess_config(str(sam3))
+        self.clip = load_text(self.clip_file)
+
+
+@pytest.fixture(scope="session")
+def encoders(comfyui, tmp_path_factory):
+    """Small encoders that tests read and do not change."""
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        return Encoders(tmp_path_factory.mktemp("encoders"))
+
+
+@pytest.fixture(scope="session")
+def encoder_files(server):
+    """The small encoders in the folders of a server, under the names by which graphs load them.
+
+    CLIP's text half is as wide as the real one, 768, because Load CLIP cannot be told another size.
+    """
+    models = server.base / "models"
+    with shrink():
+        write_clip(models / "clip_vision" / CLIP_FILE, small_text=False, dtype=torch.float16)
+        write_dino(models / "clip_vision" / DINO_FILE)
+        write_sam3(models / "checkpoints" / SAM3_FILE)
+    (models / "text_encoders").mkdir(parents=True, exist_ok=True)
+    shutil.copy(models / "clip_vision" / CLIP_FILE, models / "text_encoders" / CLIP_FILE)
+    return models

@@ -12,28 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 
-class Files:
-    """Encoders as the stock loaders load them, and their files."""
-
-    def __init__(self, folder):
-        import comfy.clip_vision
-        import comfy.sd
-
-        with small.shrink(projection_dim=64):
-            self.clip_file = small.write_clip(folder / "clip.safetensors")
-            self.dino_file = small.write_dino(folder / "dino.safetensors")
-            sam3 = small.write_sam3(folder / "sam3.safetensors")
-            self.vision = comfy.clip_vision.load(str(self.clip_file))
-            self.dino = comfy.clip_vision.load(str(self.dino_file))
-            self.segmenter, self.segmenter_clip, *_ = comfy.sd.load_checkpoint_guess_config(str(sam3))
-        self.clip = small.load_text(self.clip_file)
-
-
-@pytest.fixture(scope="session")
-def files(comfyui, tmp_path_factory):
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        return Files(tmp_path_factory.mktemp("encoders"))
+@pytest.fixture(scope="module")
+def files(encoders):
+    return encoders
 
 
 def pictures(count, height=224, width=224, seed=0):
