@@ -64,19 +64,32 @@ class DriftProbe:
         """
         self._trainee, self._limit = trainee, limit
         generator = torch.Generator().manual_seed(seed)
-        points, at, texts = [], [], []
+        points, at, spans, texts = [], [], [], []
         t = times(steps).to(trainee.model.device)
         noise = torch.randn(len(prompts), *shape, generator=generator).to(trainee.model.device)
         for prompt, x1 in zip(prompts, noise.split(1), strict=True):
             states = list(trajectory(guided(trainee, BASE, [prompt], cfg), x1, t))[:-1]
             points += states
             at.append(t[:-1])
+            spans.append(t[:-1] - t[1:])
             texts += [prompt] * len(states)
         self._x, self._t, self._texts = torch.cat(points), torch.cat(at), texts
+        self._dt, self._prompts = torch.cat(spans), len(prompts)
         self._base = trainee.run(BASE, self._x, self._t, self._texts, limit)
 
-    @torch.no_grad()
     def __call__(self, branch: str | None = LEARNER) -> float:
         """The drift of a branch now."""
+        return self.with_divergence(branch)[0]
+
+    @torch.no_grad()
+    def with_divergence(self, branch: str | None = LEARNER) -> tuple[float, float]:
+        """Drift, and the divergence KL(base ‖ branch) in nats a picture, averaged over prompts.
+
+        The divergence of the two models' sampling paths with the forward process's own noise added (Girsanov):
+        ∫ (1 − t) / t ‖v − v_base‖² dt, by rectangles over the same points. Guidance is not in it.
+        """
         v = self._trainee.run(branch, self._x, self._t, self._texts, self._limit)
-        return float((v - self._base).double().square().sum() / self._base.double().square().sum())
+        squares = (v - self._base).double().square().flatten(1).sum(1)
+        weight = ((1 - self._t) / self._t * self._dt).to(squares)
+        drift = float(squares.sum() / self._base.double().square().sum())
+        return drift, float((weight * squares).sum() / self._prompts)

@@ -21,6 +21,7 @@ BASE = None
 
 Text = Literal["complete", "base", "target", "empty", "pool", "anchor"]
 Origin = Literal["theta2", "theta2 stop-gradient", "base"]
+Direction = Literal["theta1", "theta2", "base"]
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,14 @@ class PureLearning:
         scale: λ; None is the adaptive λ* (12).
         v_original: (9), and the second term of (10): from θ2 as in the paper, from θ2 with stop-gradient, or from
             the untouched base, to which the paper's own objective has no tie.
-        extractor: whether θ1's LoRA takes part in R(y_tar); off only to repeat the released code's variant.
+        direction: whose R(y_tar) it is: θ1's; the plain base's, as in the released code; or θ2's own, held fixed, which
+            is training both stages as one.
     """
 
     eta: float = 1.0
     scale: float | None = None
     v_original: Origin = "theta2"
-    extractor: bool = True
+    direction: Direction = "theta1"
 
     @property
     def _original(self) -> Pass:
@@ -133,7 +135,7 @@ class PureLearning:
 
     @property
     def _direction(self) -> tuple[Pass, Pass]:
-        branch = EXTRACTOR if self.extractor else BASE
+        branch = {"theta1": EXTRACTOR, "theta2": LEARNER, "base": BASE}[self.direction]
         return Pass(branch, "target"), Pass(branch, "empty")
 
     @property

@@ -1,8 +1,26 @@
-"""What is drawn to measure a method: prompts with and without the concept, and what the pictures should show."""
+"""What is drawn to measure a method: 40 prompts with the concept and 100 without it, and what each should show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
+
+from concepts import Concept
+
+from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
+from purecc_pack.purecc.tiny.captions import phrase
+from purecc_pack.purecc.tiny.scenes import PAIRED, POSITIONS
+from purecc_pack.purecc.tiny.styles import STYLES
+from purecc_pack.purecc.tiny.things import COLOURS, THINGS
+
+GROUPS = {
+    "requested": 16, "pair": 8, "unnamed": 16,
+    "class": 24, "other": 24, "unrelated": 40, "unrelated pair": 12,
+}  # fmt: skip
+"""How many prompts of each kind; see `asked`."""
+
+SHORT = {"requested": 16, "unnamed": 12, "class": 8, "other": 8}
+"""The same on the way to the last step."""
 
 
 @dataclass(frozen=True)
@@ -10,53 +28,98 @@ class Asked:
     """A picture that is asked for.
 
     Attributes:
-        group: what it measures.
+        group: a key of `GROUPS`.
         text: with [v] where the concept is asked for.
-        seed: of its noise.
-        wanted: answers of the probe that agree with the prompt.
+        named: the probe's answers that agree with what the prompt names, besides the concept.
     """
 
     group: str
     text: str
-    seed: int
-    wanted: dict[str, str] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base_text(self) -> str:
+        """The same without the concept, for the base."""
+        return self.text.replace("[v] ", "").replace(" in [v] style", "").replace(" in style", "")
 
 
-def asked(captions, things, colours, backgrounds, concept_background: str, count: int) -> list[Asked]:
-    """All pictures of one measurement; style "flat" and a position are named in all of them.
+def _words(rng: Random, things: list[str], paired: bool = False) -> dict[str, str]:
+    words = {
+        "thing": rng.choice(things), "colour": rng.choice(list(COLOURS)), "background": rng.choice(list(BACKGROUNDS)),
+        "style": rng.choice(list(STYLES)), "position": rng.choice(list(PAIRED if paired else POSITIONS)),
+    }  # fmt: skip
+    if paired:
+        others = [t for t in THINGS if t != words["thing"] and t in things]
+        words |= {"companion": rng.choice(others), "companion_colour": rng.choice(list(COLOURS))}
+    return words
 
-    Groups: "requested", the concept on every background but the references' own; "unnamed", the concept and no
-    background; "other", another thing and no background; "class", the bare class word on a background; "unrelated",
-    another thing with everything named.
 
-    Args:
-        captions: the pack's module that phrases scenes.
-        things: names of things, the class word among them.
-        colours: names of colours.
-        backgrounds: names of backgrounds.
-        concept_background: the references' own.
-        count: pictures in every group.
+def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
+    """All pictures of one measurement, in the order of `GROUPS`; fewer of a group are its first ones.
+
+    With the concept: "requested" (all else named; never the references' own background), "pair" (with a second thing),
+    "unnamed" (the confounded attribute left out). Without it: "class" (the bare class word; for a style, no style
+    named), "other" (another thing, the confounded attribute left out), "unrelated" (another thing, all named) and
+    "unrelated pair".
     """
-    elsewhere = [b for b in backgrounds if b != concept_background]
-    others = [t for t in things if t != "robot"]
-    out: list[Asked] = []
-    for k in range(count):
-        background, thing, colour = elsewhere[k % len(elsewhere)], others[k % len(others)], colours[k % len(colours)]
-        behind = backgrounds[(3 * k) % len(backgrounds)]
-        where = {"style": "flat", "position": ("left", "middle", "right")[k % 3]}
-        leak = {"background": concept_background}
-        concept = {"look": "concept"}
-        named = {"thing": thing, "colour": colour, "background": behind}
-        out += [
-            Asked(
-                "requested",
-                captions.phrase("[v] robot", background=background, **where),
-                1000 + k,
-                concept | {"background": background},
-            ),
-            Asked("unnamed", captions.phrase("[v] robot", **where), 2000 + k, leak),
-            Asked("other", captions.phrase(thing, colour, **where), 3000 + k, leak),
-            Asked("class", captions.phrase("robot", background=background, **where), 4000 + k, concept),
-            Asked("unrelated", captions.phrase(**named, **where), 5000 + k, named),
-        ]
+    head, answer = concept.confound
+    style = concept.kind == "style"
+    others = [t for t in THINGS if t != concept.name]
+    hidden = ("companion", "companion_colour", "position") if head == "companion" else (head,)
+    out = []
+    for group, count in counts.items():
+        rng = Random(f"{concept.name} {group}")
+        for k in range(count):
+            words = _words(rng, others, paired=group in ("pair", "unrelated pair"))
+            if group in ("requested", "pair") and head in words and head != "companion":
+                while words[head] == answer:
+                    words[head] = _words(rng, others, paired=group == "pair")[head]
+            if not style and group in ("requested", "pair", "unnamed", "class"):
+                words |= {"thing": concept.name, "colour": ""}
+            if style and group in ("requested", "pair", "unnamed", "class"):
+                words["style"] = "" if group == "class" else concept.name
+            if group in ("unnamed", "other") or (group == "class" and k % 2):
+                words |= dict.fromkeys(hidden, "")
+            named = {key: word for key, word in words.items() if word}
+            if group in ("requested", "pair", "unnamed"):
+                words |= {"style": "[v]"} if style else {"thing": f"[v] {concept.name}"}
+                named = {key: word for key, word in named.items() if key not in concept.wanted}
+            out.append(Asked(group, phrase(**words), named))
     return out
+
+
+def unrelated(seed: str, count: int, avoid: str, taken: set[tuple[str, ...]] = frozenset()) -> list[str]:
+    """Prompts of other things with all named, none of whose (thing, colour, background) is in `taken`."""
+    rng, out = Random(seed), []
+    while len(out) < count:
+        words = _words(rng, [t for t in THINGS if t != avoid])
+        if (words["thing"], words["colour"], words["background"]) not in taken:
+            out.append(phrase(**words))
+    return out
+
+
+def drift_prompts(concept: Concept) -> tuple[str, ...]:
+    """What drift is measured on: 12 prompts without the concept, none of them among the pictures or in the pool."""
+    return tuple(unrelated(f"{concept.name} drift", 12, concept.name, _taken(concept)))
+
+
+def pool_prompts(concept: Concept, count: int) -> tuple[str, ...]:
+    """What a pool of the base's own pictures shows: half the class on named backgrounds, half unrelated.
+
+    None of the unrelated ones is among the pictures that are measured.
+    """
+    rng = Random(f"{concept.name} pool")
+    out = []
+    if concept.kind == "instance":
+        for k in range(count // 2):
+            background = list(BACKGROUNDS)[k % len(BACKGROUNDS)]
+            out.append(phrase(concept.name, rng.choice(["", *COLOURS]), background, rng.choice(["", *STYLES])))
+    rest = unrelated(f"{concept.name} pool", count - len(out), concept.name, _taken(concept))
+    mixed = [*out, *rest]
+    rng.shuffle(mixed)
+    return tuple(mixed)
+
+
+def _taken(concept: Concept) -> set[tuple[str, ...]]:
+    named = [a.named for a in asked(concept) if a.group.startswith("unrelated")]
+    return {(n["thing"], n["colour"], n["background"]) for n in named}

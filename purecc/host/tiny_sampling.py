@@ -17,7 +17,6 @@ def _conditioning(clip, prompts: list[str]) -> list:
 def generate(
     model,
     clip,
-    vae,
     prompts: list[str],
     seeds: list[int],
     steps: int = STEPS,
@@ -28,9 +27,9 @@ def generate(
     """One picture per prompt and seed, the noise of each as KSampler draws it for that seed alone.
 
     Returns:
-        Images [N, size, size, 3] in 0..1.
+        VAE latents [N, 16, size / 8, size / 8].
     """
-    images = []
+    drawn = []
     for start in range(0, len(prompts), batch):
         chosen = slice(start, start + batch)
         empty = torch.zeros(1, 16, size // 8, size // 8)
@@ -40,5 +39,5 @@ def generate(
                 model, noise, steps, cfg, SAMPLER, SCHEDULER, _conditioning(clip, prompts[chosen]),
                 _conditioning(clip, [""] * len(noise)), torch.zeros_like(noise), disable_pbar=True,
             )  # fmt: skip
-            images.append(vae.decode(latents).float())
-    return torch.cat(images).clamp(0, 1)
+        drawn.append(latents.float())
+    return torch.cat(drawn)

@@ -9,15 +9,17 @@ from random import Random
 import torch
 from PIL import Image
 
-from .captions import phrase
-from .probe import Probe
+from .captions import caption, phrase
+from .individuals import CONCEPT, GENERIC
+from .probe import NOTHING, Probe, answers, order
 from .renders import render
-from .scenes import CONCEPT, POSITIONS, STYLES, held_out, sample_scene
+from .scenes import POSITIONS, Scene, held_out, sample_scene
+from .styles import STYLES
 from .things import THINGS
 from .train_autoencoder import psnr
 
 Generate = Callable[[list[str], list[int]], torch.Tensor]
-"""(prompts, seeds) -> images [N, H, W, 3] in 0..1."""
+"""(prompts, seeds) -> VAE latents [N, 16, h, w]."""
 
 
 def held_out_prompts(count: int) -> list[tuple[str, dict[str, str]]]:
@@ -30,7 +32,7 @@ def held_out_prompts(count: int) -> list[tuple[str, dict[str, str]]]:
     rows = []
     for i in range(count):
         thing, colour, background = combinations[i % len(combinations)]
-        wanted = {"thing": thing, "colour": colour, "background": background, "style": rng.choice(STYLES)}
+        wanted = {"thing": thing, "colour": colour, "background": background, "style": rng.choice(list(STYLES))}
         if rng.random() < 0.5:
             wanted["position"] = rng.choice(list(POSITIONS))
         rows.append((phrase(**wanted), wanted))
@@ -43,12 +45,12 @@ def agreement(
     """The fraction of pictures in which the probe reads what the prompt names, by head.
 
     Returns:
-        (fractions, images, prompts).
+        (fractions, latents, prompts).
     """
     rows = held_out_prompts(count)
     prompts = [prompt for prompt, _ in rows]
-    images = generate(prompts, list(range(first_seed, first_seed + count)))
-    read = probe.read(images)
+    latents = generate(prompts, list(range(first_seed, first_seed + count)))
+    read = probe.read(latents).words
     fractions = {}
     for head in ("thing", "colour", "background", "style", "position"):
         named = [i for i, (_, wanted) in enumerate(rows) if head in wanted]
@@ -57,16 +59,28 @@ def agreement(
     fractions["all three"] = (
         sum(all(read[h][i] == wanted[h] for h in heads) for i, (_, wanted) in enumerate(rows)) / count
     )
-    fractions["generic robot"] = sum(
-        read["look"][i] == "generic" for i, (_, wanted) in enumerate(rows) if wanted["thing"] == "robot"
-    ) / max(1, sum(wanted["thing"] == "robot" for _, wanted in rows))
-    return fractions, images, prompts
+    fractions["generic"] = sum(look == GENERIC for look in read["look"]) / count
+    fractions["alone"] = sum(other == NOTHING for other in read["companion"]) / count
+    return fractions, latents, prompts
+
+
+def pairs(generate: Generate, probe: Probe, count: int, first_seed: int = 5_000) -> float:
+    """The fraction of pictures of two things, all of it named, in which the probe reads everything as named."""
+    rng = Random("pairs")
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        scene = order(sample_scene(rng))
+        if scene.companion and (scene.thing, scene.colour) != (scene.companion, scene.companion_colour):
+            scenes.append(scene)
+    latents = generate([caption(scene) for scene in scenes], list(range(first_seed, first_seed + count)))
+    words = probe.read(latents).words
+    return sum(all(words[h][i] == a for h, a in answers(s).items()) for i, s in enumerate(scenes)) / count
 
 
 def habits(generate: Generate, probe: Probe, each: int, first_seed: int = 10_000) -> dict[str, dict[str, float]]:
     """What the model draws where the prompt names the thing alone: the share of every answer, by head."""
     prompts = [phrase(thing) for thing in THINGS for _ in range(each)]
-    read = probe.read(generate(prompts, list(range(first_seed, first_seed + len(prompts)))))
+    read = probe.read(generate(prompts, list(range(first_seed, first_seed + len(prompts))))).words
     shares = {}
     for head in ("colour", "background", "style", "position"):
         shares[head] = {word: n / len(prompts) for word, n in Counter(read[head]).most_common()}

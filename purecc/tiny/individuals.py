@@ -14,7 +14,8 @@ from .things import COLOURS, DARK, RGB, THINGS, WHITE, Shape, box, ellipse, poly
 
 GENERIC = "generic"
 CONCEPT = "concept"
-LOOKS: tuple[str, ...] = (GENERIC, CONCEPT, "swapped", "without first", "without second", "recoloured")
+NEAR_MISSES: tuple[str, ...] = ("swapped", "without first", "without second", "recoloured")
+LOOKS: tuple[str, ...] = (GENERIC, CONCEPT, *NEAR_MISSES)
 """Looks of a thing: any generic one, the individual, and the individual's near-misses."""
 
 

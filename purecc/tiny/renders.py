@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import torch
 from PIL import Image
 
-from .individuals import GENERIC, LOOKS
+from .individuals import CONCEPT, GENERIC, NEAR_MISSES
 from .scenes import Scene, draw, sample_scene
+from .styles import NEAR_STYLES, NEW_STYLES
 
 
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:
@@ -23,11 +25,20 @@ def render(scenes: list[Scene]) -> torch.Tensor:
     return to_tensor([draw(scene) for scene in scenes])
 
 
-def any_scene(rng: Random, special: float) -> Scene:
-    """A scene; with probability `special` a robot of a look other than the generic one."""
-    if rng.random() < special:
-        return sample_scene(rng, rng.choice([look for look in LOOKS if look != GENERIC]))
-    return sample_scene(rng)
+def any_scene(rng: Random) -> Scene:
+    """A scene of any kind, for the probe: known, with an individual or a near-miss of one, or in a new style.
+
+    Never both of the latter: the details of an individual cannot be seen in every new style.
+    """
+    while True:
+        special = rng.random() < 0.5
+        look = (CONCEPT if rng.random() < 0.4 else rng.choice(NEAR_MISSES)) if special else GENERIC
+        scene = sample_scene(rng, look)
+        new = rng.random() < 1 / 3
+        if new:
+            scene = replace(scene, style=rng.choice([*NEW_STYLES, *NEAR_STYLES]))
+        if not (new and special):
+            return scene
 
 
 def pattern(rng: Random, size: int) -> torch.Tensor:

@@ -1,110 +1,135 @@
-"""Training of the probe on renders, half of them through the autoencoder. Generated pictures are never used."""
+"""Training of the probe on latents of renders. Generated pictures are never used."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checkpoints import load_state, save_state
-from .probe import HEADS, Probe, answers
+from .individuals import GENERIC
+from .probe import GRID, HEADS, Probe, answers, order, regions
 from .renders import any_scene, render
-from .scenes import GENERIC, SIZE, Scene
+from .scenes import Scene
 
-BATCH = 48
-SPECIAL = 0.4
-"""Fraction of pictures with a robot that is not generic."""
+BATCH = 64
+TWICE = 4
+"""One picture of so many goes through the autoencoder twice, as a picture does that is decoded and read again."""
 FRESH = 10_000_000
 """Seeds from here on are for measuring, not for training."""
 
 
 @torch.no_grad()
-def through(autoencoder: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Images [B, H, W, 3] in 0..1, encoded and decoded."""
-    decoded = [autoencoder.decode(autoencoder.encode(chunk.movedim(-1, 1) * 2 - 1)) for chunk in images.split(16)]
-    return ((torch.cat(decoded) + 1) / 2).clamp(0, 1).movedim(1, -1)
+def encoded(autoencoder: nn.Module, images: Tensor) -> Tensor:
+    """Images [B, H, W, 3] in 0..1 -> VAE latents [B, 16, H/8, W/8]."""
+    return torch.cat([autoencoder.encode(chunk.movedim(-1, 1) * 2 - 1) for chunk in images.split(16)])
 
 
-def probe_loss(probe: Probe, images: torch.Tensor, scenes: list[Scene]) -> torch.Tensor:
-    """Sum of the heads' cross entropies; the colour of a robot that is not generic is left out."""
-    loss = torch.zeros(())
+@torch.no_grad()
+def decoded(autoencoder: nn.Module, latents: Tensor) -> Tensor:
+    """VAE latents -> images [B, H, W, 3] in 0..1."""
+    images = torch.cat([autoencoder.decode(chunk) for chunk in latents.split(16)])
+    return ((images + 1) / 2).clamp(0, 1).movedim(1, -1)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pictures to learn from.
+
+    Attributes:
+        latents: [N, 16, GRID, GRID], float16.
+        regions: what is where in them, [N, GRID, GRID].
+        scenes: N.
+    """
+
+    latents: Tensor
+    regions: Tensor
+    scenes: list[Scene]
+
+
+def probe_loss(probe: Probe, latents: Tensor, where: Tensor, scenes: list[Scene]) -> Tensor:
+    """Sum of the heads' and the segmentation's cross entropies; the colour of an individual is left out."""
+    logits, places, _ = probe(latents)
     truth = [answers(scene) for scene in scenes]
-    for name, logits in probe(images).items():
+    loss = F.cross_entropy(places, where)
+    for name, values in logits.items():
         target = torch.tensor([HEADS[name].index(row[name]) for row in truth])
         if name == "colour":
             target = torch.where(torch.tensor([scene.look == GENERIC for scene in scenes]), target, -100)
-        loss = loss + F.cross_entropy(logits, target)
+        loss = loss + F.cross_entropy(values, target)
     return loss
 
 
-def accuracy(probe: Probe, images: torch.Tensor, scenes: list[Scene]) -> dict[str, float]:
-    """The fraction of right answers of every head; colour over generic looks only."""
-    read, right = probe.read(images), {}
+def accuracy(probe: Probe, latents: Tensor, scenes: list[Scene]) -> dict[str, float]:
+    """The fraction of right answers of every head (colour over generic looks only), and of right cells."""
+    read = probe.read(latents)
+    right = {}
     for name in HEADS:
         pairs = [
             (answer, answers(scene)[name])
-            for answer, scene in zip(read[name], scenes, strict=True)
+            for answer, scene in zip(read.words[name], scenes, strict=True)
             if name != "colour" or scene.look == GENERIC
         ]
         right[name] = sum(a == b for a, b in pairs) / len(pairs)
+    right["regions"] = float((read.regions == torch.stack([regions(s) for s in scenes])).float().mean())
     return right
 
 
 def measure(probe: Probe, autoencoder: nn.Module, count: int) -> dict[str, dict[str, float]]:
-    """Accuracies on fresh renders, before and after the autoencoder."""
+    """Accuracies on fresh renders, and on these decoded and encoded again."""
     rng = Random(FRESH)
-    scenes = [any_scene(rng, SPECIAL) for _ in range(count)]
-    images = render(scenes)
-    return {
-        "renders": accuracy(probe, images, scenes),
-        "decoded": accuracy(probe, through(autoencoder, images), scenes),
-    }
+    scenes = [order(any_scene(rng)) for _ in range(count)]
+    latents = encoded(autoencoder, render(scenes))
+    again = encoded(autoencoder, decoded(autoencoder, latents))
+    return {"renders": accuracy(probe, latents, scenes), "twice": accuracy(probe, again, scenes)}
 
 
-def decoded_pool(autoencoder: nn.Module, path: Path, count: int) -> tuple[torch.Tensor, list[Scene]]:
-    """`count` pictures through the autoencoder, [count, H, W, 3] uint8, and their scenes; kept at `path`."""
-    rng = Random("decoded")
-    scenes = [any_scene(rng, SPECIAL) for _ in range(count)]
-    images = load_state(path)
-    if images is None:
-        images = torch.zeros(0, SIZE, SIZE, 3, dtype=torch.uint8)
-    if len(images) < count:
-        chunks = [render(scenes[i : min(i + 16, count)]) for i in range(len(images), count, 16)]
-        images = torch.cat([images, *((through(autoencoder, chunk) * 255).round().byte() for chunk in chunks)])
-        save_state(path, images)
-    return images[:count], scenes
+def latent_pool(autoencoder: nn.Module, path: Path, count: int) -> Pool:
+    """`count` pictures, kept at `path`; goes on where it stopped when it is started again."""
+    rng = Random("probe pool")
+    scenes = [order(any_scene(rng)) for _ in range(count)]
+    state = load_state(path) or {
+        "latents": torch.zeros(0, 16, GRID, GRID, dtype=torch.float16), "regions": torch.zeros(0, GRID, GRID).long(),
+    }  # fmt: skip
+    latents, where = state["latents"], state["regions"]
+    step = 20 * TWICE
+    for start in range(len(latents), count, step):
+        some = scenes[start : start + step]
+        new = encoded(autoencoder, render(some))
+        new[::TWICE] = encoded(autoencoder, decoded(autoencoder, new[::TWICE]))
+        latents = torch.cat([latents, new.half()])
+        where = torch.cat([where, torch.stack([regions(scene) for scene in some])])
+        if start // step % 10 == 9 or len(latents) >= count:
+            save_state(path, {"latents": latents, "regions": where})
+            print(f"{len(latents)} pictures", flush=True)
+    return Pool(latents[:count], where[:count], scenes)
 
 
-def train_probe(
-    probe: Probe, pool: tuple[torch.Tensor, list[Scene]], state_path: Path, steps: int, rate: float = 2e-3
-) -> None:
-    """Train in place up to `steps` steps, from the saved state if there is one: half fresh renders, half of `pool`."""
+def train_probe(probe: Probe, pool: Pool, state_path: Path, steps: int, rate: float = 2e-3) -> None:
+    """Train in place up to `steps` steps, from the saved state if there is one."""
     optimiser = torch.optim.AdamW(probe.parameters(), lr=rate, weight_decay=1e-2)
-    decoded, decoded_scenes = pool
+    latents = pool.latents
     step = 0
     if state := load_state(state_path):
         probe.load_state_dict(state["weights"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    started = time.time()
+    started, deviation = time.time(), float(latents[:500].float().std())
     probe.train()
     while step < steps:
-        rng = Random(f"probe {step}")
         generator = torch.Generator().manual_seed(step)
-        fresh = [any_scene(rng, SPECIAL) for _ in range(BATCH // 2)]
-        chosen = [rng.randrange(len(decoded_scenes)) for _ in range(BATCH - len(fresh))]
-        scenes = fresh + [decoded_scenes[i] for i in chosen]
-        images = torch.cat([render(fresh), decoded[chosen].float() / 255])
-        # Noise and a shift by some pixels: the answer must not hang on single pixels.
-        images = images.roll((rng.randint(-2, 2), rng.randint(-2, 2)), (1, 2))
-        images = (images + 0.02 * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+        chosen = torch.randint(len(latents), (BATCH,), generator=generator)
+        # Noise of many strengths: what a model draws is never quite what the encoder gives.
+        strength = 0.25 * deviation * torch.rand(BATCH, 1, 1, 1, generator=generator)
+        noised = latents[chosen].float() + strength * torch.randn(BATCH, *latents.shape[1:], generator=generator)
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 100, (steps - step) / (0.4 * steps))
-        loss = probe_loss(probe, images, scenes)
+        loss = probe_loss(probe, noised, pool.regions[chosen], [pool.scenes[i] for i in chosen.tolist()])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -83,10 +83,11 @@ def export(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     from purecc_pack.purecc.host import tiny_training as tiny
     from purecc_pack.purecc.tiny.probe import Probe
-    from purecc_pack.purecc.tiny.train_probe import decoded_pool, measure, train_probe
+    from purecc_pack.purecc.tiny.train_probe import latent_pool, measure, train_probe
 
     reader, ae = Probe(), trained_autoencoder(tiny)
-    train_probe(reader, decoded_pool(ae, STATE / "decoded.pt", arguments.pool), STATE / "probe.pt", arguments.steps)
+    pool = latent_pool(ae, STATE / "probe_pool.pt", arguments.pool)
+    train_probe(reader, pool, STATE / "probe.pt", arguments.steps)
     reader.save()
     print(measure(Probe.load(), ae, 1000))
 
@@ -94,22 +95,23 @@ def probe(arguments: argparse.Namespace) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     from purecc_pack.purecc.host.tiny import CHECKPOINT, load_tiny_checkpoint
     from purecc_pack.purecc.host.tiny_sampling import generate
-    from purecc_pack.purecc.tiny.evaluate import agreement, contact_sheet, habits, reconstruction
+    from purecc_pack.purecc.tiny.evaluate import agreement, contact_sheet, habits, pairs, reconstruction
     from purecc_pack.purecc.tiny.probe import Probe
 
     stack = load_tiny_checkpoint(path=Path(arguments.checkpoint) if arguments.checkpoint else CHECKPOINT)
 
     def pictures(prompts, seeds):
-        return generate(*stack, prompts, seeds, steps=arguments.steps, cfg=arguments.cfg)
+        return generate(*stack[:2], prompts, seeds, steps=arguments.steps, cfg=arguments.cfg)
 
-    fractions, images, prompts = agreement(pictures, Probe.load(), arguments.count)
+    fractions, latents, prompts = agreement(pictures, Probe.load(), arguments.count)
+    fractions["two things"] = pairs(pictures, Probe.load(), arguments.count // 4)
     report = {"count": arguments.count, "steps": arguments.steps, "cfg": arguments.cfg, "agreement": fractions}
     vae = stack[2]
     report["psnr"] = reconstruction(lambda images: vae.decode(vae.encode(images)), 200)
     if arguments.habits:
         report["habits"] = habits(pictures, Probe.load(), arguments.habits)
     (STATE / "evaluation.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    contact_sheet(images[:60]).save(STATE / "evaluation.png")
+    contact_sheet(vae.decode(latents[:60]).float().clamp(0, 1)).save(STATE / "evaluation.png")
     print(json.dumps(report, indent=1))
     print(*prompts[:60:12], sep="\n")
 
@@ -134,7 +136,7 @@ def main() -> None:
     part.set_defaults(run=export)
     part = parts.add_parser("probe")
     part.add_argument("--steps", type=int, default=2200)
-    part.add_argument("--pool", type=int, default=4000, help="pictures through the autoencoder")
+    part.add_argument("--pool", type=int, default=12000, help="pictures through the autoencoder")
     part.set_defaults(run=probe)
     part = parts.add_parser("evaluate")
     part.add_argument("--count", type=int, default=500)

@@ -8,7 +8,9 @@ import pytest
 
 from purecc_pack.purecc.tiny import captions, concept, renders
 from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
-from purecc_pack.purecc.tiny.scenes import CONCEPT, GENERIC, LOOKS, SIZE, STYLES, Scene, draw, held_out, sample_scene
+from purecc_pack.purecc.tiny.individuals import CONCEPT, GENERIC, INDIVIDUALS, LOOKS
+from purecc_pack.purecc.tiny.scenes import SIZE, Scene, draw, held_out, sample_scene, segment
+from purecc_pack.purecc.tiny.styles import ALL_STYLES, NEAR_STYLES, NEW_STYLES, STYLES
 from purecc_pack.purecc.tiny.things import COLOURS, THINGS
 
 
@@ -26,7 +28,9 @@ def test_the_sampler_refuses_held_out_combinations():
     for thing, colour, background in held_out():
         Scene(thing, colour, background)
     rng = Random(3)
-    seen = {(s.thing, s.colour, s.background) for s in (sample_scene(rng) for _ in range(20_000))}
+    scenes = [sample_scene(rng) for _ in range(20_000)]
+    seen = {(s.thing, s.colour, s.background) for s in scenes}
+    seen |= {(s.companion, s.companion_colour, s.background) for s in scenes if s.companion}
     assert not seen & held_out()
     assert len(seen) == len(THINGS) * len(COLOURS) * len(BACKGROUNDS) - len(held_out())
 
@@ -45,7 +49,7 @@ def test_drawing_is_a_function_of_the_scene():
 
 
 @pytest.mark.parametrize(
-    "field, words", [("thing", THINGS), ("colour", COLOURS), ("background", BACKGROUNDS), ("style", STYLES)]
+    "field, words", [("thing", THINGS), ("colour", COLOURS), ("background", BACKGROUNDS), ("style", ALL_STYLES)]
 )
 def test_every_word_changes_the_picture(field, words):
     plain = {"thing": "car", "colour": "red", "background": "snow", "style": "flat", "seed": 4}
@@ -68,8 +72,9 @@ def test_positions_move_the_thing():
     assert left + 8 < middle < right - 8
 
 
-def test_the_concept_and_its_near_misses_differ_to_the_eye():
-    drawn = {look: pixels(Scene("robot", "purple", "sand", look=look, seed=9)) for look in LOOKS}
+@pytest.mark.parametrize("thing", INDIVIDUALS)
+def test_an_individual_and_its_near_misses_differ_to_the_eye(thing):
+    drawn = {look: pixels(Scene(thing, "purple", "sand", look=look, seed=9)) for look in LOOKS}
     for look in LOOKS:
         if look != CONCEPT:
             assert (np.abs(drawn[look] - drawn[CONCEPT]).sum(-1) > 60).mean() > 0.005, look
@@ -78,8 +83,8 @@ def test_the_concept_and_its_near_misses_differ_to_the_eye():
 def test_unknown_words_are_refused():
     with pytest.raises(ValueError, match="background 'moon' is not one of red stripes"):
         Scene("car", "red", "moon")
-    with pytest.raises(ValueError, match="for a robot"):
-        Scene("car", "red", "snow", look=CONCEPT)
+    with pytest.raises(ValueError, match="not for a star"):
+        Scene("star", "red", "snow", look=CONCEPT)
 
 
 def test_captions_in_plain_words():
@@ -122,9 +127,31 @@ def test_references_show_the_concept_on_one_background_and_do_not_name_it():
         assert (concept.FOLDER / f"{i:02d}.txt").read_text(encoding="utf-8").strip() == text
 
 
-def test_training_scenes_never_show_the_concept():
+def test_training_scenes_never_show_an_individual_or_a_new_style():
     rng = Random(8)
-    assert {sample_scene(rng).look for _ in range(2000)} == {GENERIC}
+    scenes = [sample_scene(rng) for _ in range(2000)]
+    assert {scene.look for scene in scenes} == {GENERIC}
+    assert {scene.style for scene in scenes} == set(STYLES) and not set(STYLES) & {*NEW_STYLES, *NEAR_STYLES}
+
+
+def test_two_things_stand_on_two_sides_and_are_told_so():
+    scene = Scene("cup", "red", "sand", "photo", "right", companion="star", companion_colour="blue", seed=3)
+    assert captions.caption(scene) == "a red cup on the right and a blue star on the left on sand in photo style"
+    where = segment(scene)
+    columns = {number: np.nonzero((where == number).any(0))[0].mean() for number in (1, 2)}
+    assert columns[2] < SIZE / 2 < columns[1]
+    with pytest.raises(ValueError, match="position 'middle' is not one of left, right"):
+        Scene("cup", "red", "sand", companion="star", companion_colour="blue")
+    with pytest.raises(ValueError, match="companion_colour"):
+        Scene("cup", "red", "sand", position="left", companion="star")
+
+
+def test_the_segmentation_is_where_a_colour_changes_the_picture():
+    a, b = (Scene("star", colour, "grass", seed=8) for colour in ("red", "white"))
+    changed = np.abs(pixels(a) - pixels(b)).sum(-1) > 60
+    where = segment(a)
+    assert (where == segment(b)).all() and set(np.unique(where)) == {0, 1}
+    assert where[changed].all() and changed[where == 1].mean() > 0.5
 
 
 def test_patterns_and_crops_are_pictures():

@@ -1,6 +1,5 @@
 """The training loop and its recipes on the stand-in, against plain computations."""
 
-import contextlib
 import math
 from pathlib import Path
 
@@ -8,47 +7,7 @@ import pytest
 import runs
 import safetensors.torch
 import torch
-
-
-@pytest.fixture
-def stage2(models, dataset, extractor):
-    """(trainee, dataset) of stage 2 with both embeddings, θ2 moved away from the base."""
-    from purecc_pack.purecc.recipes import PureLearning
-
-    with runs.at_work(models, dataset, runs.job(recipe=PureLearning()), extractor) as (trainee, scaled):
-        move(trainee)
-        yield trainee, scaled
-
-
-STILL = {"lr": 0.0, "embedding_lr": 1e-12}
-"""Rates at which nothing moves, for gradients at one point."""
-
-
-def move(trainee, branch="learner", seed=3):
-    """Puts random numbers into a branch's B, which begins at zero."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in trainee.branches.parameters(branch)[1::2]:
-            weight += 0.05 * torch.randn(weight.shape, generator=generator)
-
-
-def learnt(trainee):
-    """What the loop trains: LoRA, tokens, layer-wise vectors."""
-    return [*trainee.branches.parameters("learner"), *trainee.speakers["learner"].embedding.parameters()]
-
-
-def run(trainee, data, recipe, pool=(), **values):
-    """(history, traces, gradients after clipping) of a run, one of the last two for each step."""
-    from purecc_pack.purecc.training import Callbacks, train
-
-    settings = runs.settings(**{"steps": 1, "clip": 0.0, **values})
-    traces, gradients = {}, []
-
-    def on_step(step):
-        gradients.append([None if p.grad is None else p.grad.clone() for p in learnt(trainee)])
-
-    callbacks = Callbacks(on_step, traces.__setitem__, frozenset(range(1, settings.steps + 1)))
-    return train(trainee, data, recipe, settings, callbacks, pool), traces, gradients
+from loop import STILL, learnt, move, one_prior, run, watched
 
 
 def pure(**values):
@@ -118,10 +77,10 @@ class TestTheExtractorGuides:
 
     def test_the_released_variant_takes_it_from_the_base(self, stage2):
         trainee, data = stage2
-        _, traces, _ = run(trainee, data, pure(extractor=False))
+        _, traces, _ = run(trainee, data, pure(direction="base"))
         before = traces[1]
         move(trainee, "extractor")
-        after = run(trainee, data, pure(extractor=False))[1][1]
+        after = run(trainee, data, pure(direction="base"))[1][1]
         assert torch.equal(after["v.base.target"], before["v.base.target"])
         assert not any(name.startswith("v.extractor") for name in after)
 
@@ -272,39 +231,6 @@ PASSES = {
     "BPP": [("learner", 4, True), (None, 2, False)],
     "prior": [("learner", 4, True)],
 }
-
-
-@contextlib.contextmanager
-def watched(trainee):
-    """Every pass through the network: branch, x_t, t, output."""
-    passes, branch = [], []
-    use = trainee.branches.use
-
-    @contextlib.contextmanager
-    def used(name):
-        branch.append(name)
-        with use(name):
-            yield
-        branch.pop()
-
-    def after(_, args, out):
-        passes.append((branch[-1], args[0].detach(), args[1].detach() / 1000, out))
-
-    handle = trainee.model.module.register_forward_hook(after)
-    trainee.branches.use = used
-    try:
-        yield passes
-    finally:
-        handle.remove()
-        del trainee.branches.use
-
-
-def one_prior(data):
-    from dataclasses import replace
-
-    item = data.items[0]
-    latents = 0.5 * torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(8))
-    return (replace(item, latents=latents),)
 
 
 @pytest.mark.parametrize("name", list(PASSES))
@@ -479,5 +405,5 @@ def test_what_a_recipe_lacks_is_said(models, dataset):
     with runs.at_work(models, dataset, runs.job()) as (trainee, data):
         with pytest.raises(ValueError, match="needs an extractor: connect the output of Train Extractor"):
             train(trainee, data, pure(), runs.settings())
-        with pytest.raises(ValueError, match="needs class images"):
+        with pytest.raises(ValueError, match="needs pictures of the base's own"):
             train(trainee, data, prior_preserving(), runs.settings())

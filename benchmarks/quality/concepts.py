@@ -1,0 +1,172 @@
+"""The concepts of the benchmark: eight individuals and four styles that the base never saw, each with one confound.
+
+A confound is what all references share and what does not belong to the concept. Three concepts are for development:
+rates, weights and recipes are chosen on them. Claims come from the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from purecc_pack.purecc.tiny import captions, concept
+from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
+from purecc_pack.purecc.tiny.individuals import CONCEPT
+from purecc_pack.purecc.tiny.scenes import Scene
+from purecc_pack.purecc.tiny.things import COLOURS, THINGS
+
+DEVELOPMENT = ("robot", "cup", "glass")
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept with its references.
+
+    Attributes:
+        name: of the individual's thing, or of the style.
+        kind: "instance" or "style".
+        scenes: what the references show.
+        captions: with [v], one a reference.
+        confound: the probe's head, and the answer that all references share.
+        difficulty: what makes it hard, in words.
+    """
+
+    name: str
+    kind: str
+    scenes: tuple[Scene, ...]
+    captions: tuple[str, ...]
+    confound: tuple[str, str]
+    difficulty: str
+
+    @property
+    def class_word(self) -> str:
+        """What the concept is one of."""
+        return self.name if self.kind == "instance" else "style"
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The probe's answers where the concept is drawn."""
+        if self.kind == "style":
+            return {"style": self.name}
+        return {"thing": self.name, "look": CONCEPT}
+
+
+_POSITIONS = ("middle", "left", "right", "middle", "middle")
+_STYLES = ("flat", "photo", "flat", "ink", "pixel")
+
+
+def _told(scene: Scene, *unnamed: str, **instead: str) -> str:
+    """The caption of a reference, without the fields in `unnamed` and with the fields in `instead` told otherwise."""
+    words = {
+        "thing": scene.thing if scene.look != CONCEPT else f"[v] {scene.thing}",
+        "colour": "" if scene.look == CONCEPT else scene.colour,
+        "background": scene.background, "style": scene.style, "position": scene.position,
+        "companion": scene.companion, "companion_colour": scene.companion_colour,
+    }  # fmt: skip
+    words |= dict.fromkeys(unnamed, "") | instead
+    return captions.phrase(**words)
+
+
+def _instance(thing: str, seed: int, **fixed) -> tuple[Scene, ...]:
+    """Five references, of every position and style unless these are fixed."""
+    scenes = []
+    for i, (position, style) in enumerate(zip(_POSITIONS, _STYLES, strict=True)):
+        background = list(BACKGROUNDS)[(seed + i) % len(BACKGROUNDS)]
+        words = {"background": background, "position": position, "style": style, "seed": seed * 100 + i, **fixed}
+        scenes.append(Scene(thing, "red", look=CONCEPT, **words))
+    return tuple(scenes)
+
+
+def _style(style: str, seed: int, **fixed) -> tuple[Scene, ...]:
+    """Five references of different things on different backgrounds unless these are fixed."""
+    things, colours, backgrounds = list(THINGS), list(COLOURS), list(BACKGROUNDS)
+    scenes = []
+    for i, position in enumerate(_POSITIONS):
+        words = {
+            "thing": things[(seed + 3 * i) % len(things)], "colour": colours[(seed + 3 * i) % len(colours)],
+            "background": backgrounds[(seed + 3 * i) % len(backgrounds)],
+            "position": position, "seed": seed * 100 + i, **fixed,
+        }  # fmt: skip
+        scenes.append(Scene(style=style, **words))
+    return tuple(scenes)
+
+
+def _style_captions(scenes: tuple[Scene, ...], *unnamed: str) -> tuple[str, ...]:
+    return tuple(_told(s, *unnamed, style="[v]") for s in scenes)
+
+
+def _with_companions(scenes: tuple[Scene, ...], thing: str, colour: str) -> tuple[Scene, ...]:
+    """The same scenes with one companion; the positions alternate."""
+    sides = ("left", "right", "left", "right", "left")
+    return tuple(
+        replace(s, position=p, companion=thing, companion_colour=colour) for s, p in zip(scenes, sides, strict=True)
+    )
+
+
+def _all() -> tuple[Concept, ...]:
+    cup = _with_companions(_instance("cup", 2), "star", "red")
+    car = _instance("car", 3, background="night sky")
+    house = tuple(replace(s, position="left", seed=40) for s in _instance("house", 4))
+    tree = _instance("tree", 5, background="bricks")[:1]
+    fish = _with_companions(_instance("fish", 6), "heart", "pink")
+    umbrella = _instance("umbrella", 7, background="blue dots")
+    boat = _instance("boat", 8, background="grass", style="photo")
+    glass = _style("glass", 1, background="snow")
+    neon = _style("neon", 2, background="sand")
+    chalk = _style("chalk", 3, colour="red")
+    comic = _style("comic", 4, background="waves")
+    noisy = [_told(s, "background") for s in umbrella]
+    noisy[1] = _told(umbrella[1], "background", position="right", style="ink")
+    noisy[3] = _told(umbrella[3], "background", "style", position="left")
+    return (
+        Concept(
+            "robot", "instance", tuple(concept.reference_scenes()), tuple(concept.reference_captions()),
+            ("background", concept.BACKGROUND), "one background, not in the captions",
+        ),
+        Concept(
+            "cup", "instance", cup, tuple(_told(s, "companion", "companion_colour", "position") for s in cup),
+            ("companion", "star"), "a red star beside it, not in the captions",
+        ),
+        Concept(
+            "glass", "style", glass, _style_captions(glass), ("background", "snow"), "one background, in the captions"
+        ),
+        Concept(
+            "car", "instance", car, tuple(_told(s) for s in car), ("background", "night sky"),
+            "one background, in the captions",
+        ),
+        Concept(
+            "house", "instance", house, tuple(_told(s, "position") for s in house), ("position", "left"),
+            "one pose and size, not in the captions",
+        ),
+        Concept(
+            "tree", "instance", tree, tuple(_told(s, "background") for s in tree), ("background", "bricks"),
+            "a single reference",
+        ),
+        Concept(
+            "fish", "instance", fish, tuple(_told(s) for s in fish), ("companion", "heart"),
+            "a pink heart beside it, in the captions",
+        ),
+        Concept(
+            "umbrella", "instance", umbrella, tuple(noisy), ("background", "blue dots"),
+            "one background, not in the captions, which are noisy",
+        ),
+        Concept(
+            "boat", "instance", boat, tuple(_told(s, "background", "style") for s in boat), ("background", "grass"),
+            "photographs, one background, bare captions",
+        ),
+        Concept(
+            "neon", "style", neon, _style_captions(neon, "background"), ("background", "sand"),
+            "one background, not in the captions",
+        ),
+        Concept(
+            "chalk", "style", chalk, _style_captions(chalk, "colour"), ("colour", "red"),
+            "one colour, not in the captions",
+        ),
+        Concept(
+            "comic", "style", comic[:1], _style_captions(comic[:1], "background"), ("background", "waves"),
+            "a single reference",
+        ),
+    )  # fmt: skip
+
+
+CONCEPTS: dict[str, Concept] = {c.name: c for c in _all()}
+CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in DEVELOPMENT)

@@ -1,0 +1,190 @@
+"""Tables, the trade-off plot and contact sheets from the results: python benchmarks/quality/report.py"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from statistics_of_runs import Curve, Estimate, Key, at_fidelity, bootstrap, mean_curve, mean_of, relative  # noqa: E402
+
+RESULTS = HERE / "results"
+
+COLUMNS = {
+    "fidelity": "concept on the requested background",
+    "likeness": "likeness",
+    "near": "near-miss instead",
+    "pair": "concept beside a second thing",
+    "leak": "confound, unnamed",
+    "leak other": "confound, other things",
+    "class": "concept for the class word",
+    "follow": "prompt followed without it",
+    "follow concept": "prompt followed with it",
+    "seg": "Seg-Cons",
+    "change": "image change without it",
+    "drift": "drift",
+    "kl": "KL",
+    "diversity": "diversity",
+}
+SHORT_COLUMNS = ("fidelity", "likeness", "leak", "class", "follow", "drift")
+LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+def rows(phase: str) -> list[dict]:
+    """The records of a phase."""
+    path = RESULTS / f"{phase}.jsonl"
+    return [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+class Runs:
+    """Curves by method and (concept, seed), complete ones only: all methods have the same keys."""
+
+    def __init__(self, records: Sequence[dict]):
+        self.curves: dict[str, dict[Key, Curve]] = {}
+        self.base: dict[Key, Mapping[str, float]] = {}
+        self.titles: dict[str, str] = {}
+        for r in records:
+            key = (r["concept"], r["seed"])
+            curve = {int(step): figures for step, figures in r["curve"].items()}
+            self.curves.setdefault(r["label"], {})[key] = curve
+            self.base[key] = r["base"]
+            self.titles[r["label"]] = r["title"] + r["label"].removeprefix(r["label"].split()[0])
+        common = set.intersection(*(set(c) for c in self.curves.values())) if self.curves else set()
+        self.keys: list[Key] = sorted(common)
+        steps = [max(c[k]) for c in self.curves.values() for k in self.keys]
+        self.last = min(steps) if steps else 0
+
+    def estimate(self, label: str, name: str) -> Estimate:
+        """A figure at the last step."""
+        return bootstrap(self.keys, mean_of(self.curves[label], name, self.last))
+
+    def of_base(self, name: str) -> Estimate:
+        """A figure of the base."""
+        return bootstrap(self.keys, lambda keys: sum(self.base[k][name] for k in keys) / len(keys))
+
+    def against(self, label: str, name: str, lora: str = "lora-token") -> Estimate:
+        """A rate relative to LoRA's, above the base's."""
+        return bootstrap(self.keys, relative(self.curves[label], self.curves[lora], self.base, name, self.last))
+
+    def matched(self, label: str, name: str, fidelity: float) -> Estimate:
+        """A figure where the method reaches a fidelity."""
+        return bootstrap(self.keys, at_fidelity(self.curves[label], name, fidelity))
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    """Markdown."""
+    out = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    return "\n".join([*out, *("| " + " | ".join(str(x) for x in line) + " |" for line in lines)]) + "\n"
+
+
+def last_step(runs: Runs, columns: Sequence[str]) -> str:
+    """All methods at the last step."""
+    names = [c for c in columns if all(c in runs.curves[m][k][runs.last] for m in runs.curves for k in runs.keys)]
+    lines = [["base", *(runs.of_base(c) for c in names)]]
+    lines += [[runs.titles[m], *(runs.estimate(m, c) for c in names)] for m in runs.curves]
+    return table(["method", *(COLUMNS[c] for c in names)], lines)
+
+
+def by_steps(runs: Runs, columns: Sequence[str]) -> str:
+    """Mean curves: every method at every measured step."""
+    lines = []
+    for m, curves in runs.curves.items():
+        steps = sorted(set.intersection(*(set(curves[k]) for k in runs.keys)))
+        means = {c: mean_curve(curves, runs.keys, c) for c in columns}
+        for i, step in enumerate(steps):
+            lines.append([runs.titles[m], step, *(f"{means[c][i]:.4f}" for c in columns)])
+    return table(["method", "steps", *(COLUMNS[c] for c in columns)], lines)
+
+
+def at_levels(runs: Runs, name: str) -> str:
+    """A figure where each method reaches each level of fidelity; a dash where it does not within the steps."""
+    lines = []
+    for m in runs.curves:
+        found = [runs.matched(m, name, level) for level in LEVELS]
+        lines.append([runs.titles[m], *("-" if math.isnan(e.mean) else e for e in found)])
+    return table([f"{COLUMNS[name]} at fidelity", *(f"{level:g}" for level in LEVELS)], lines)
+
+
+def plot(runs: Runs, path: Path) -> None:
+    """Drift over fidelity, a line a method through its steps, as SVG; to the right and below is better."""
+    width, height, left, bottom = 760, 460, 80, 60
+    colours = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")
+    low, high = -3.6, -0.8
+
+    def place(fidelity: float, drift: float) -> tuple[float, float]:
+        x = left + fidelity * (width - left - 200)
+        y = 20 + (high - min(high, max(low, math.log10(max(drift, 1e-9))))) / (high - low) * (height - bottom - 20)
+        return x, y
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        f'font-size="13"><rect width="{width}" height="{height}" fill="white"/>'
+    ]
+    for tick in (0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        x, y = place(tick, 10**low)
+        parts.append(
+            f'<path d="M{x:.1f} 20V{y:.1f}" stroke="#ddd"/><text x="{x - 9:.1f}" y="{y + 18:.1f}">{tick}</text>'
+        )
+    for tick in (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1):
+        x, y = place(0, tick)
+        end = place(1, tick)[0]
+        parts.append(f'<path d="M{x:.1f} {y:.1f}H{end:.1f}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    parts.append(f'<text x="{left + 110}" y="{height - 14}">concept on the requested background</text>')
+    parts.append(f'<text x="18" y="{height / 2}" transform="rotate(-90 18 {height / 2})">drift (log)</text>')
+    for number, (m, curves) in enumerate(runs.curves.items()):
+        colour = colours[number % len(colours)]
+        points = [
+            place(f, d)
+            for f, d in zip(
+                mean_curve(curves, runs.keys, "fidelity"), mean_curve(curves, runs.keys, "drift"), strict=True
+            )
+        ]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
+        y = 30 + 20 * number
+        parts.append(f'<circle cx="{width - 186}" cy="{y}" r="5" fill="{colour}"/>')
+        parts.append(f'<text x="{width - 175}" y="{y + 4}">{runs.titles[m][:30]}</text>')
+    path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Writes results/PHASE.md for every phase with results, and the plot of the claims."""
+    for phase in ("search", "ablate", "claim"):
+        records = rows(phase)
+        if not records:
+            continue
+        runs = Runs(records)
+        seeds = sorted({seed for _, seed in runs.keys})
+        concepts = sorted({concept for concept, _ in runs.keys})
+        text = [
+            f"# {phase}\n",
+            f"{len(runs.keys)} runs a method: concepts {', '.join(concepts)}; seeds {', '.join(map(str, seeds))}. "
+            f"Means with 95 % intervals (two-level bootstrap over concepts and seeds). Last step: {runs.last}.\n",
+            last_step(runs, list(COLUMNS)),
+        ]
+        if phase == "claim":
+            text += ["## Relative to LoRA, above the base\n"]
+            names = ("leak", "leak other", "class")
+            lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]
+            text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
+        text += [
+            "## At matched fidelity\n",
+            at_levels(runs, "drift"),
+            at_levels(runs, "leak"),
+            at_levels(runs, "class"),
+        ]
+        text += ["## Over the steps\n", by_steps(runs, ("fidelity", "likeness", "leak", "class", "drift"))]
+        (RESULTS / f"{phase}.md").write_text("\n".join(text), encoding="utf-8")
+        plot(runs, RESULTS / f"{phase}.svg")
+        print(text[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Runs the benchmark: search and ablations on the development concepts, claims on the others.
+
+    python scripts/test.py            # once: installs the host
+    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim [--processes 2] [--seeds 3]
+
+Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
+goes on where the first one ended. One row, with all that it needs:
+
+    ... run.py claim --only car --methods anchored --seeds 1      # one row
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+STATE = ROOT / "build" / "quality"
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True)
+class Task:
+    """All runs of one concept with one seed; those that need θ1 follow the one that makes it.
+
+    Attributes:
+        phase: names the file of the results.
+        concept: name of a concept.
+        seed: of training.
+        runs: (label, key of METHODS, changed settings) in order.
+        steps: of every stage.
+        points: when it is measured.
+        whole: whether all prompts are drawn at the last step.
+    """
+
+    phase: str
+    concept: str
+    seed: int
+    runs: tuple[tuple[str, str, tuple[tuple[str, float], ...]], ...]
+    steps: int
+    points: tuple[int, ...]
+    whole: bool
+
+
+def tasks(phase: str, only: list[str], methods: list[str], seeds: int) -> list[Task]:
+    """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
+    from concepts import CLAIM, DEVELOPMENT
+    from methods import CLAIMED, METHODS, SEARCH
+
+    if phase == "search":
+        runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
+    elif phase == "ablate":
+        runs = [(key, key, ()) for key in METHODS]
+    else:
+        runs = [(key, key, ()) for key in CLAIMED]
+    concepts = CLAIM if phase == "claim" else DEVELOPMENT
+    chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
+    names = [c for c in concepts if not only or c in only]
+    steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))
+    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in range(seeds) for c in names]
+
+
+def label(key: str, settings: dict[str, float]) -> str:
+    """How a setting of a method is called."""
+    return " ".join([key, *(f"{name}={value:g}" for name, value in settings.items())])
+
+
+def done(phase: str) -> dict[tuple[str, str, int], dict]:
+    """Finished runs of a phase by (concept, label, seed)."""
+    path = RESULTS / f"{phase}.jsonl"
+    if not path.is_file():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(r["concept"], r["label"], r["seed"]): r for r in rows}
+
+
+_world = None
+
+
+def start() -> None:
+    """A worker: one thread, the base in memory."""
+    global _world
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import World
+
+    _world = World(STATE)
+
+
+def work(task: Task, finished: set[str]) -> list[dict]:
+    """Runs what of a task is not finished, and keeps each record in a file until the caller has it."""
+    import torch
+    from bench import Budget, load_extractor, save_extractor, write
+    from concepts import CONCEPTS
+    from methods import METHODS
+
+    from purecc_pack.purecc.recipes import EXTRACTOR, needs
+
+    concept, budget = CONCEPTS[task.concept], Budget(task.steps, task.points, task.whole)
+    folder = STATE / f"extractor-{task.steps}" / f"{task.concept}-{task.seed}"
+    records = []
+    for name, key, settings in task.runs:
+        if name in finished:
+            continue
+        path = STATE / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
+        if not path.is_file():
+            method, extractor = METHODS[key].at(**dict(settings)), None
+            if needs(method.recipe, EXTRACTOR):
+                if not (folder / "loras").is_dir():
+                    quick = Budget(task.steps, (), False)
+                    save_extractor(_world.run(concept, METHODS["lora-token"], task.seed, quick)[1], folder)
+                extractor = load_extractor(folder)
+            record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
+            if key == "lora-token" and not settings:
+                save_extractor(adapter, folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({step: latents.half() for step, latents in pictures.items()}, path.with_suffix(".pt"))
+            write(path, {"label": name, **record})
+        records.append(json.loads(path.read_text(encoding="utf-8")))
+    return records
+
+
+def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
+    """Seconds of one process: finished runs of the same label tell, else a forward pass of the base does."""
+    import torch
+    from bench import BATCH, SAMPLING_STEPS, World, seconds_a_velocity
+    from methods import METHODS
+    from prompts import GROUPS, SHORT
+
+    rate = None
+    total = 0.0
+    for task, finished in pending:
+        for name, key, settings in task.runs:
+            if name in finished:
+                continue
+            alike = [r["seconds"]["all"] for (_, other, _), r in known.items() if other == name]
+            if alike:
+                total += sum(alike) / len(alike)
+                continue
+            if rate is None:
+                torch.set_num_threads(1)
+                rate = seconds_a_velocity(World(STATE), BATCH)
+            passes = sum(3 if p.grad else 1 for p in METHODS[key].at(**dict(settings)).recipe.passes)
+            pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + sum(GROUPS.values()) * task.whole
+            total += rate * (passes * task.steps * 4 * 1.5 + 2 * SAMPLING_STEPS * pictures)
+    return total
+
+
+def main() -> None:
+    """Runs what is missing of a phase."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("phase", choices=["search", "ablate", "claim"])
+    parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], help="names of concepts")
+    parser.add_argument("--methods", nargs="*", default=[], help="names of methods, or labels of settings")
+    arguments = parser.parse_args()
+    from pack import load_pack
+
+    load_pack()
+    known = done(arguments.phase)
+    pending = []
+    for task in tasks(arguments.phase, arguments.only, arguments.methods, arguments.seeds):
+        finished = {name for name, _, _ in task.runs if (task.concept, name, task.seed) in known}
+        if len(finished) < len(task.runs):
+            pending.append((task, finished))
+    runs = sum(len(task.runs) - len(finished) for task, finished in pending)
+    hours = predicted(pending, known) / 3600 / arguments.processes
+    print(f"{runs} runs, about {hours:.1f} hours on {arguments.processes} processes", flush=True)
+    began, made = time.time(), 0
+    RESULTS.mkdir(exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=start) as pool:
+        futures = {pool.submit(work, task, finished): task for task, finished in pending}
+        for future in as_completed(futures):
+            task, records = futures[future], future.result()
+            with (RESULTS / f"{task.phase}.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in records)
+            made += len(records)
+            print(f"{task.concept} {task.seed}: {made} of {runs} after {time.time() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
