@@ -216,7 +216,8 @@ def train(
             terms = recipe.terms(v, samples, drawn)
             loss = terms.total.mean()
             if penalty is not None:
-                loss = loss + penalty()
+                with trainee.branches.use(LEARNER):  # whose weights take a gradient only while they are on
+                    loss = loss + penalty()
             if not torch.isfinite(loss):
                 raise TrainingDiverged(_why(number, settings, "loss"))
             # Checkpointed blocks run again here, and must find the branch on that they ran with.

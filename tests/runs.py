@@ -101,7 +101,7 @@ def customise(models, dataset, job, listener=None, extractor=None):
 
 
 @contextlib.contextmanager
-def at_work(models, dataset, job, extractor=None):
+def at_work(models, dataset, job, extractor=None, texts=()):
     """(trainee, scaled dataset) of a job just before its first step, for tests that look inside."""
     from dataclasses import replace
 
@@ -109,7 +109,7 @@ def at_work(models, dataset, job, extractor=None):
 
     with (
         copies.trainable_world(),
-        assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor) as all_of_it,
+        assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor, texts) as all_of_it,
     ):
         items = tuple(replace(i, latents=all_of_it.field.latents_in(i.latents)) for i in dataset.items)
         yield all_of_it.trainee, replace(dataset, items=items)

@@ -1,0 +1,196 @@
+"""Masks found on the user's model: what is kept, what is told, and that the model stays as it was."""
+
+from dataclasses import replace
+
+import pytest
+import runs
+import torch
+
+
+def anchored(**values):
+    from purecc_pack.purecc.recipes import AnchoredLearning
+
+    return AnchoredLearning(**values)
+
+
+def job(**values):
+    return runs.job(recipe=anchored(), pool_images=2, pool_prompts=("a lake",), **{"steps": 1, **values})
+
+
+def silent(text):
+    pass
+
+
+def find(models, dataset, say=silent, found=lambda: None):
+    from purecc_pack.purecc.host.masking import find_masks
+
+    with torch.inference_mode():
+        return find_masks(models.model, models.clip, dataset, say, found)
+
+
+@pytest.fixture
+def given(dataset):
+    """The dataset with a mask for its second picture."""
+    first, second, third = dataset.items
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 2:5, 3:6] = 1.0
+    return replace(dataset, items=(first, replace(second, mask=mask), third))
+
+
+def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+    said, done = [], []
+    found = find(own, dataset, said.append, lambda: done.append(1))
+    assert runs.state(own) == before and runs.census() == alive
+    assert [i.texts for i in found.items] == [i.texts for i in dataset.items]
+    for ours, plain in zip(found.items, dataset.items, strict=True):
+        assert torch.equal(ours.latents, plain.latents) and plain.mask is None
+        assert ours.mask.shape == (1, 1, 8, 8)
+        assert 0 <= float(ours.mask.min()) < float(ours.mask.max()) <= 1
+    assert said[-3:] == [f"looking for the robot in picture {k} of 3" for k in (1, 2, 3)] and len(done) == 3
+
+
+def test_it_is_what_the_model_itself_says(models, dataset):
+    """Against the host's own sampling path: the RMS of v(a robot) - v(), blurred, in two clusters."""
+    from purecc_pack.purecc import masks
+
+    item = dataset.items[0]
+    x0 = models.model.model.process_latent_in(item.latents)
+    noise = torch.randn(masks.DRAWS, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    times = torch.linspace(0.5, 0.95, masks.DRAWS)
+    conds = [runs.encode(models.clip, text) for text in ("a robot", "")]
+    squares = []
+    for n, t in zip(noise.split(1), times.split(1), strict=True):
+        named, empty = runs.velocity(models.model, (1 - t) * x0 + t * n, t, *conds).split(1)
+        squares.append((named - empty).square())
+    rms = torch.cat(squares).mean((0, 1), keepdim=True).sqrt()
+    found = next(i for i in find(models, dataset).items if i.texts == item.texts)
+    torch.testing.assert_close(found.mask, masks.threshold(masks.blur(rms)), rtol=1e-3, atol=1e-3)
+
+
+def test_every_variant_has_its_own(models):
+    data = runs.build(models, runs.pictures(1), ["a [v] robot"], flip=True)
+    (item,) = find(models, data).items
+    assert item.mask.shape == (2, 1, 8, 8)
+    (plain,) = find(models, runs.build(models, runs.pictures(1), ["a [v] robot"])).items
+    torch.testing.assert_close(item.mask[:1], plain.mask)
+    assert not torch.allclose(item.mask[0], item.mask[1], atol=1e-2)
+
+
+def test_masks_of_the_user_stay(models, given):
+    found = find(models, given)
+    assert torch.equal(found.items[1].mask, given.items[1].mask)
+    assert found.items[0].mask is not None and found.items[2].mask is not None
+    said = []
+    assert find(models, found, said.append) is found and not said, "nothing to look for, nothing is copied"
+
+
+def test_a_style_has_none(models):
+    data = runs.build(models, captions=["a house, in [v] style"], kind="style", class_word="style")
+    said = []
+    assert find(models, data, said.append) is data and not said
+
+
+def test_training_finds_them_and_shows_them_before_the_first_step(models, dataset):
+    quiet = runs.Quiet(at_step=lambda step: seen.append(len(quiet.masked)))
+    seen = []
+    out = runs.customise(models, dataset, job(), quiet)
+    (shown,) = quiet.masked
+    assert seen == [1] and out.history.steps
+    expected = find(models, dataset)
+    for ours, theirs in zip(shown.items, expected.items, strict=True):
+        assert ours.texts == theirs.texts
+        torch.testing.assert_close(ours.mask, theirs.mask)
+
+
+def test_training_with_given_masks_is_training_with_found_ones(models, dataset):
+    found = find(models, dataset)
+    automatic, kept = (runs.customise(models, data, job()).adapter for data in (dataset, found))
+    assert automatic.id == kept.id
+    nothing = tuple(replace(i, mask=torch.zeros(1, 1, 8, 8)) for i in dataset.items)
+    assert runs.customise(models, replace(dataset, items=nothing), job()).adapter.id != kept.id
+
+
+def test_no_masks_are_looked_for_where_none_are_used(models, dataset):
+    from purecc_pack.purecc.recipes import ConceptCustomisation
+
+    quiet = runs.Quiet()
+    runs.customise(models, dataset, runs.job(recipe=ConceptCustomisation(), steps=1), quiet)
+    unmasked = runs.job(recipe=anchored(masked=False, replay=False), steps=1)
+    runs.customise(models, dataset, unmasked, quiet)
+    style = runs.build(models, captions=["a house, in [v] style"], kind="style", class_word="style")
+    runs.customise(models, style, job(), quiet)
+    assert not quiet.masked and not any("looking" in text for text in quiet.texts)
+
+
+@pytest.mark.parametrize("text", ["looking for the robot in picture 2", "copying the model"])
+def test_cancel(checkpoint, dataset, text):
+    from comfy import model_management
+
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+    said = []
+
+    def cancel(told):
+        said.append(told)
+        if told.startswith(text):
+            model_management.interrupt_current_processing()
+
+    for work in (
+        lambda: find(own, dataset, cancel),
+        lambda: runs.customise(own, dataset, job(), runs.Quiet(at_text=cancel)),
+    ):
+        try:
+            with pytest.raises(model_management.InterruptProcessingException) as raised:
+                work()
+        finally:
+            model_management.interrupt_current_processing(False)
+        del raised
+        assert any(told.startswith(text) for told in said[-2:]), "at most one more was begun"
+        assert runs.state(own) == before and runs.census() == alive
+
+
+def test_what_cannot_be_right_is_said(dataset):
+    from purecc_pack.purecc.host.masking import remarks
+
+    def with_shares(*shares):
+        masks = [torch.full((1, 1, 8, 8), s) for s in shares]
+        return replace(dataset, items=tuple(replace(i, mask=m) for i, m in zip(dataset.items, masks, strict=True)))
+
+    assert remarks(with_shares(0.1, 0.3, 0.85)) == ["3 masks; they cover 10% to 85% of their pictures."]
+    first, everything, nothing = remarks(with_shares(0.95, 0.3, 0.01))
+    assert first == "3 masks; they cover 1% to 95% of their pictures."
+    # the dataset has an order of its own, in which the pictures are shown
+    assert "covers 95% of it, nearly everything" in everything and "masks of your own" in everything
+    assert "covers 1% of it, nearly nothing" in nothing and "Warning" in nothing
+    style = replace(dataset, kind="style")
+    assert len(remarks(style)) == 1 and "style" in remarks(style)[0]
+
+
+def test_a_look_inside(models, dataset):
+    """What benchmarks see: before the first step, at the steps they name, with prompts of their own."""
+    from purecc_pack.purecc.host.session import Inspection
+
+    looks, pools = [], []
+
+    def look(step, trainee, field):
+        v = trainee.run("learner", torch.ones(1, 16, 8, 8), torch.full((1,), 0.5), ["a lighthouse"])
+        looks.append((step, trainee.model is field, float(v.detach().sum())))
+
+    def penalty(trainee, pool):
+        pools.append([item.texts.base for item in pool])
+        return lambda: torch.zeros(())
+
+    plain = runs.job(steps=3, pool_images=2, pool_prompts=("a lake", "a hill"))
+    expected = runs.customise(models, dataset, plain).adapter
+    with torch.inference_mode():
+        from purecc_pack.purecc.host.session import customise
+
+        def inspected(inspection):
+            return customise(models.model, models.clip, dataset, plain, runs.Quiet(), None, inspection).adapter
+
+        assert inspected(Inspection(look, frozenset([2, 3]), ("a lighthouse",), penalty)).id == expected.id
+        assert inspected(Inspection(look, frozenset(), ("a lighthouse",))).id == expected.id
+    assert [(step, same) for step, same, _ in looks] == [(0, True), (2, True), (3, True), (0, True)]
+    assert len({value for _, _, value in looks}) == 3 and pools == [["a lake", "a hill"]]

@@ -1,0 +1,81 @@
+"""The training loop on the stand-in, one step at a time, and what passes through the network meanwhile."""
+
+import contextlib
+
+import pytest
+import runs
+import torch
+
+
+@pytest.fixture
+def stage2(models, dataset, extractor):
+    """(trainee, dataset) of stage 2 with both embeddings, θ2 moved away from the base."""
+    from purecc_pack.purecc.recipes import PureLearning
+
+    with runs.at_work(models, dataset, runs.job(recipe=PureLearning()), extractor) as (trainee, scaled):
+        move(trainee)
+        yield trainee, scaled
+
+
+STILL = {"lr": 0.0, "embedding_lr": 1e-12}
+"""Rates at which nothing moves, for gradients at one point."""
+
+
+def move(trainee, branch="learner", seed=3):
+    """Puts random numbers into a branch's B, which begins at zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in trainee.branches.parameters(branch)[1::2]:
+            weight += 0.05 * torch.randn(weight.shape, generator=generator)
+
+
+def learnt(trainee):
+    """What the loop trains: LoRA, tokens, layer-wise vectors."""
+    return [*trainee.branches.parameters("learner"), *trainee.speakers["learner"].embedding.parameters()]
+
+
+def run(trainee, data, recipe, pool=(), **values):
+    """(history, traces, gradients after clipping) of a run, one of the last two for each step."""
+    from purecc_pack.purecc.training import Callbacks, train
+
+    settings = runs.settings(**{"steps": 1, "clip": 0.0, **values})
+    traces, gradients = {}, []
+
+    def on_step(step):
+        gradients.append([None if p.grad is None else p.grad.clone() for p in learnt(trainee)])
+
+    callbacks = Callbacks(on_step, traces.__setitem__, frozenset(range(1, settings.steps + 1)))
+    return train(trainee, data, recipe, settings, callbacks, pool), traces, gradients
+
+
+@contextlib.contextmanager
+def watched(trainee):
+    """Every pass through the network: branch, x_t, t, output."""
+    passes, branch = [], []
+    use = trainee.branches.use
+
+    @contextlib.contextmanager
+    def used(name):
+        branch.append(name)
+        with use(name):
+            yield
+        branch.pop()
+
+    def after(_, args, out):
+        passes.append((branch[-1], args[0].detach(), args[1].detach() / 1000, out))
+
+    handle = trainee.model.module.register_forward_hook(after)
+    trainee.branches.use = used
+    try:
+        yield passes
+    finally:
+        handle.remove()
+        del trainee.branches.use
+
+
+def one_prior(data):
+    from dataclasses import replace
+
+    item = data.items[0]
+    latents = 0.5 * torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(8))
+    return (replace(item, latents=latents),)

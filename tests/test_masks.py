@@ -1,0 +1,160 @@
+"""Masks: the mathematics on maps that are known, and the pictures of them."""
+
+import pytest
+import torch
+
+
+def square(low=0.0, high=1.0, side=16):
+    maps = torch.full((1, 1, side, side), low)
+    maps[..., 4:10, 5:12] = high
+    return maps
+
+
+class TestTheThreshold:
+    def test_two_levels_are_two_levels(self):
+        from purecc_pack.purecc.masks import threshold
+
+        for low, high in ((0.0, 1.0), (3.0, 3.5), (0.2, 40.0)):
+            mask = threshold(square(low, high))
+            inside = square().bool()
+            assert float(mask[inside].min()) > 0.97 and float(mask[~inside].max()) < 0.03
+            assert float(mask.min()) >= 0 and float(mask.max()) <= 1
+
+    def test_it_is_soft_and_rises_with_the_value(self):
+        from purecc_pack.purecc.masks import threshold
+
+        ramp = torch.linspace(0, 1, 64).view(1, 1, 8, 8)
+        mask = threshold(ramp).flatten()
+        assert bool((mask.diff() > 0).all()) and float(mask[31:33].mean()) == pytest.approx(0.5, abs=1e-3)
+
+    def test_levels_and_scale_make_no_difference(self):
+        from purecc_pack.purecc.masks import threshold
+
+        maps = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(threshold(5 + 30 * maps), threshold(maps), rtol=1e-3, atol=1e-4)
+
+    def test_what_does_not_differ_is_all_mask(self):
+        from purecc_pack.purecc.masks import threshold
+
+        for value in (0.0, 0.3, -2.0):
+            assert bool((threshold(torch.full((2, 1, 6, 6), value)) == 1).all())
+
+    def test_each_map_has_its_own_clusters(self):
+        from purecc_pack.purecc.masks import threshold
+
+        maps = torch.cat([square(0.0, 1.0), square(100.0, 200.0)])
+        torch.testing.assert_close(threshold(maps)[0], threshold(maps)[1], rtol=1e-4, atol=1e-5)
+
+
+class TestTheBlur:
+    def test_a_constant_stays(self):
+        from purecc_pack.purecc.masks import blur
+
+        for shape in ((2, 1, 12, 12), (1, 1, 64, 40)):
+            torch.testing.assert_close(blur(torch.full(shape, 0.7)), torch.full(shape, 0.7))
+
+    def test_a_point_spreads_evenly_and_keeps_its_sum(self):
+        from purecc_pack.purecc.masks import BLUR, blur
+
+        point = torch.zeros(1, 1, 49, 49)
+        point[..., 24, 24] = 1.0
+        spread = blur(point)[0, 0]
+        assert float(spread.sum()) == pytest.approx(1.0, abs=1e-5)
+        torch.testing.assert_close(spread, spread.T)
+        torch.testing.assert_close(spread, spread.flip(0))
+        places = torch.arange(49.0) - 24
+        assert float((spread.sum(0) * places.square()).sum().sqrt()) == pytest.approx(BLUR * 49, rel=0.05)
+
+
+class Field:
+    """A trainee whose base says one thing for every prompt, and more where the class is."""
+
+    def __init__(self, more):
+        from types import SimpleNamespace
+
+        self.model = SimpleNamespace(device=torch.device("cpu"))
+        self.more, self.asked = more, []
+
+    def run(self, branch, x_t, t, texts, limit=None):
+        self.asked.append((branch, x_t.clone(), t.clone(), tuple(texts)))
+        v = x_t * t.view(-1, 1, 1, 1)
+        return v + self.more if texts[0] else v
+
+
+LATENTS = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+class TestTheDifference:
+    def test_a_prompt_that_changes_nothing_makes_none(self):
+        from purecc_pack.purecc.masks import concept_mask, difference
+
+        nothing = Field(torch.zeros(4, 16, 16))
+        assert not difference(nothing, LATENTS, "a robot").any()
+        assert bool((concept_mask(nothing, LATENTS, "a robot") == 1).all())
+
+    def test_it_is_the_rms_over_draws_and_channels(self):
+        from purecc_pack.purecc.masks import blur, difference
+
+        more = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(2))
+        expected = blur(more.square().mean(0, keepdim=True).sqrt()[None])
+        found = difference(Field(more), LATENTS, "a robot")
+        torch.testing.assert_close(found, expected.expand(2, 1, 16, 16), rtol=1e-4, atol=1e-5)
+
+    def test_the_base_is_asked_at_the_same_points_of_either_prompt(self):
+        from purecc_pack.purecc.masks import EARLIEST, LATEST, difference
+
+        field = Field(square()[0])
+        difference(field, LATENTS[:1], "a robot", seed=3)
+        (one, x, t, named), (two, y, s, empty) = field.asked
+        assert one is two is None and torch.equal(x, y) and torch.equal(t, s)
+        assert set(named) == {"a robot"} and set(empty) == {""}
+        assert float(t.min()) == EARLIEST and float(t.max()) == pytest.approx(LATEST)
+        noise = (x - (1 - t).view(-1, 1, 1, 1) * LATENTS[:1]) / t.view(-1, 1, 1, 1)
+        assert abs(float(noise.mean())) < 0.05 and float(noise.std()) == pytest.approx(1.0, abs=0.05)
+        again = Field(square()[0])
+        difference(again, LATENTS[:1], "a robot", seed=4)
+        assert not torch.equal(again.asked[0][1], x), "the seed decides the noise"
+
+    def test_the_class_is_found_where_it_is(self):
+        from purecc_pack.purecc.masks import concept_mask
+
+        mask = concept_mask(Field(0.2 + square()[0].expand(4, -1, -1)), LATENTS, "a robot")
+        inside = square().bool()
+        assert mask.shape == (2, 1, 16, 16)
+        assert float(mask[0][inside[0]].mean()) > 0.85 and float(mask[0][~inside[0]].mean()) < 0.1
+
+
+class TestThePicture:
+    def test_outside_is_dimmed_inside_stays_and_the_edge_is_outlined(self):
+        from purecc_pack.purecc.overlay import OUTLINE, OUTSIDE, overlay
+
+        image = torch.full((96, 96, 3), 0.5)
+        mask = torch.zeros(1, 12, 12)
+        mask[:, 3:9, 3:9] = 1.0
+        shown = overlay(image, mask)
+        assert shown.shape == image.shape and torch.equal(image, torch.full((96, 96, 3), 0.5))
+        torch.testing.assert_close(shown[48, 48], torch.full((3,), 0.5))
+        torch.testing.assert_close(shown[4, 4], torch.full((3,), 0.5 * OUTSIDE))
+        line = (shown == torch.tensor(OUTLINE)).all(-1)
+        rows = line.nonzero()
+        assert 4 * 40 < len(rows) < 4 * 60
+        assert int(rows.min()) in range(22, 27) and int(rows.max()) in range(69, 74)
+
+    def test_no_mask_no_change(self):
+        from purecc_pack.purecc.overlay import overlay
+
+        image = torch.rand(64, 80, 3)
+        assert torch.equal(overlay(image, None), image)
+        assert torch.equal(overlay(image, torch.ones(1, 8, 10)), image), "a whole mask has no edge"
+
+    def test_a_sheet_of_pictures_of_any_size(self):
+        from purecc_pack.purecc.overlay import tiled
+
+        images = [torch.full((10 + k, 20 - k, 3), k / 10) for k in range(5)]
+        sheet = tiled(images)
+        assert sheet.shape == (1, 2 * (14 + 4) - 4, 3 * (20 + 4) - 4, 3)
+        assert [float(sheet[0, 18 * (k // 3), 24 * (k % 3), 0]) for k in range(5)] == pytest.approx(
+            [0.0, 0.1, 0.2, 0.3, 0.4]
+        )
+        assert float(sheet[0, -1, -1, 0]) == 1.0
+        assert tiled(images[:1]).shape == (1, 10, 20, 3)

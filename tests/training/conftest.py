@@ -1,0 +1,3 @@
+"""Fixtures of the tests of the loop."""
+
+from loop import stage2  # noqa: F401

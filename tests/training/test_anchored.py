@@ -1,0 +1,244 @@
+"""Anchored learning in the loop: its passes, its loss written out, its coins, its pictures of the base's own."""
+
+from dataclasses import replace
+
+import pytest
+import runs
+import torch
+from loop import STILL, learnt, one_prior, run, watched
+
+
+def anchored(**values):
+    from purecc_pack.purecc.recipes import AnchoredLearning
+
+    return AnchoredLearning(**values)
+
+
+RECIPES = {
+    "whole": {},
+    "without replay": {"replay": False},
+    "without mask": {"masked": False},
+    "without both": {"masked": False, "replay": False, "weight": 1.5},
+    "with η": {"eta": 0.7},
+    "without both, with η": {"masked": False, "replay": False, "eta": 0.7},
+}
+# (branch, samples, gradient) of one step's passes, batch 2: those of one branch and like gradient together.
+LEARNER, THETA1 = ("learner", 4, True), ("extractor", 4, False)
+PASSES = {
+    "whole": [LEARNER, (None, 4, False)],
+    "without replay": [LEARNER, (None, 2, False)],
+    "without mask": [LEARNER, (None, 2, False)],
+    "without both": [LEARNER, (None, 2, False)],
+    "with η": [LEARNER, (None, 4, False), THETA1],
+    "without both, with η": [LEARNER, (None, 2, False), THETA1],
+}
+
+
+@pytest.fixture
+def masked(stage2):
+    """(trainee, dataset) of stage 2, every picture with a mask of its own."""
+    trainee, data = stage2
+    generator = torch.Generator().manual_seed(4)
+    items = tuple(replace(i, mask=torch.rand(1, 1, 8, 8, generator=generator)) for i in data.items)
+    return trainee, replace(data, items=items)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_passes_are_batched_and_make_no_graph_without_need(masked, name):
+    trainee, data = masked
+    with watched(trainee) as passes:
+        run(trainee, data, anchored(**RECIPES[name]), pool=one_prior(data), steps=2)
+    assert [(branch, len(x), out.requires_grad) for branch, x, _, out in passes] == 2 * PASSES[name]
+    assert all(out.grad_fn is None for _, _, _, out in passes if not out.requires_grad)
+
+
+def written_out(trainee, recipe, items, trace, anchors):
+    """The loss at a traced step; `anchors` is what the anchor was at: (x_t, t, texts)."""
+    x_t, t, target = trace["x_t"], trace["t"], trace["target"]
+
+    def v(branch, texts, grad=True, x=x_t, t=t):
+        with torch.set_grad_enabled(grad):
+            return trainee.run(branch, x, t, texts)
+
+    def mse(a, b):
+        return (a - b).square().mean()
+
+    x, s, prompts = anchors
+    complete, base = v("learner", [i.texts.complete for i in items]), v(None, [i.texts.base for i in items], False)
+    mask = torch.cat([i.mask for i in items]) if recipe.masked else 1.0
+    loss = mse(complete, mask * target + (1 - mask) * base)
+    loss = loss + recipe.weight * mse(v("learner", prompts, x=x, t=s), v(None, prompts, False, x, s))
+    if recipe.eta:
+        r_t = v("extractor", [i.texts.target for i in items], False) - v("extractor", ["", ""], False)
+        r_c = (complete - base).flatten(1)
+        scale = ((r_c * r_t.flatten(1)).sum(1) / r_t.flatten(1).square().sum(1)).detach().view(-1, 1, 1, 1)
+        loss = loss + recipe.eta * mse(base + scale * r_t, complete)
+    return loss
+
+
+@pytest.mark.parametrize(("name", "seed"), [*((name, 0) for name in RECIPES), ("whole", 1), ("whole", 2), ("whole", 3)])
+def test_gradients_are_those_of_the_written_out_loss(masked, models, dataset, name, seed):
+    trainee, data = masked
+    recipe, prior = anchored(**RECIPES[name]), one_prior(data)
+    with watched(trainee) as passes:
+        _, traces, (gradients,) = run(trainee, data, recipe, pool=prior, seed=seed, **STILL)
+    trace = traces[1]
+    by_text = {i.texts.complete: i for i in data.items}
+    items = [by_text[i.texts.complete] for i in runs.items_of(models, dataset, trace)]
+    x, s = passes[0][1][2:], passes[0][2][2:]
+    own = [bool((row == reference).all()) for row, reference in zip(x, trace["x_t"], strict=True)]
+    assert all(own) or recipe.replay
+    prompts = [i.texts.base if mine else prior[0].texts.base for i, mine in zip(items, own, strict=True)]
+    with torch.enable_grad():
+        loss = written_out(trainee, recipe, items, trace, (x, s, prompts))
+        with trainee.branches.use("learner"):
+            expected = torch.autograd.grad(loss, learnt(trainee), allow_unused=True)
+    assert float(trace["loss.total"].mean()) == pytest.approx(loss.item(), rel=1e-4)
+    compared = 0
+    for ours, theirs in zip(gradients, expected, strict=True):
+        if ours is not None and theirs is not None:
+            torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3 * float(theirs.abs().max()) + 1e-9)
+            compared += 1
+    assert compared > len(expected) - 4
+
+
+def samples(count, shape, start):
+    """Samples with a number in every place."""
+    from purecc_pack.purecc.recipes import Samples
+    from purecc_pack.purecc.texts import parse_caption
+
+    texts = tuple(parse_caption(f"a [v] robot, {start + k}", "robot") for k in range(count))
+    value = torch.arange(start, start + count, dtype=torch.float32)
+    full = value.view(-1, 1, 1, 1).expand(count, *shape)
+    return Samples(texts, full, value, 10 * full, full[:, :1] / 100)
+
+
+def anchor(references, pool, seed=0, draws=1, recipe=None):
+    """What the anchor stands for in so many draws."""
+    from purecc_pack.purecc import training
+
+    generator = torch.Generator().manual_seed(seed)
+    recipe = recipe or anchored()
+    return [training._sources(recipe, references, pool, generator)("anchor") for _ in range(draws)]
+
+
+class TestTheCoins:
+    def test_each_sample_is_a_reference_or_the_base_s_own_half_of_the_time(self):
+        references, pool = samples(4, (2, 3, 3), 0), samples(4, (2, 3, 3), 50)
+        drawn = anchor(references, pool, draws=500)
+        picked = torch.stack([d.t < 50 for d in drawn])
+        assert 0.45 < float(picked.float().mean()) < 0.55
+        together = (picked[:, 0] == picked[:, 1]).float().mean()
+        assert 0.4 < float(together) < 0.6, "a coin for each sample, not one for all"
+
+    def test_everything_of_a_sample_goes_together(self):
+        references, pool = samples(4, (2, 3, 3), 0), samples(4, (2, 3, 3), 50)
+        for d in anchor(references, pool, draws=20):
+            for k, number in enumerate(d.t.tolist()):
+                assert number in (k, 50 + k)
+                assert d.texts[k].complete == f"a [v] robot, {number:.0f}"
+                assert torch.equal(d.x_t[k], torch.full((2, 3, 3), number))
+                assert torch.equal(d.target[k], torch.full((2, 3, 3), 10 * number))
+                assert torch.equal(d.mask[k], torch.full((1, 3, 3), number) / 100)
+
+    def test_pictures_of_two_shapes_share_one_coin(self):
+        references, pool = samples(2, (2, 3, 3), 0), samples(2, (2, 3, 5), 50)
+        drawn = [d is references for d in anchor(references, pool, draws=200)]
+        assert all(d is references or d is pool for d in anchor(references, pool, draws=20))
+        assert 70 < sum(drawn) < 130
+
+    def test_other_texts_are_the_references_or_the_pool(self):
+        from purecc_pack.purecc import training
+        from purecc_pack.purecc.recipes import PriorPreservation
+
+        references, pool = samples(2, (2, 3, 3), 0), samples(2, (2, 3, 3), 50)
+        generator = torch.Generator().manual_seed(0)
+        before = generator.get_state()
+        source = training._sources(PriorPreservation(), references, pool, generator)
+        assert source("pool") is pool and source("base") is references and source("complete") is references
+        assert torch.equal(generator.get_state(), before), "who tosses no coin draws nothing"
+
+
+def test_accumulated_batches_of_one_are_a_batch_of_two(masked, monkeypatch):
+    from purecc_pack.purecc import training
+    from purecc_pack.purecc.dataset import batches
+    from purecc_pack.purecc.recipes import Samples
+
+    trainee, data = masked
+    generator = torch.Generator().manual_seed(0)
+    whole = [
+        training._draw(batches(items, 2, generator), trainee, runs.settings(), generator)
+        for items in (data.items, one_prior(data))
+    ]
+
+    def rows(s, k):
+        return Samples(s.texts[k], s.x_t[k], s.t[k], s.target[k], s.mask[k])
+
+    parts = iter([*whole, *(rows(s, slice(k, k + 1)) for k in range(2) for s in whole)])
+    monkeypatch.setattr(training, "_draw", lambda *_: next(parts))
+    values = {"pool": one_prior(data), "seed": 5, **STILL}  # a seed whose two coins differ
+    with watched(trainee) as passes:
+        one, _, (together,) = run(trainee, data, anchored(), **values)
+        two, _, (apart,) = run(trainee, data, anchored(), batch=1, accumulation=2, **values)
+    own = [bool((x == r).all()) for x, r in zip(passes[0][1][2:], whole[0].x_t, strict=True)]
+    assert sorted(own) == [False, True]
+    for a, b in zip(together, apart, strict=True):
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()) + 1e-9)
+    assert one.losses == pytest.approx(two.losses, rel=1e-5)
+
+
+def test_a_mask_of_nothing_leaves_the_base_and_of_everything_is_no_mask(masked):
+    trainee, data = masked
+
+    def at(value):
+        items = tuple(replace(i, mask=torch.full((1, 1, 8, 8), value)) for i in data.items)
+        return run(trainee, replace(data, items=items), anchored(replay=False), **STILL)[1][1]
+
+    unmasked = run(trainee, data, anchored(masked=False, replay=False), **STILL)[1][1]
+    torch.testing.assert_close(at(1.0)["loss.concept"], unmasked["loss.concept"])
+    nothing = at(0.0)
+    difference = nothing["v.learner.complete"] - nothing["v.base.base"]
+    torch.testing.assert_close(nothing["loss.concept"], difference.flatten(1).square().mean(1))
+
+
+def test_a_penalty_is_added_to_every_step(masked):
+    from purecc_pack.purecc.training import Callbacks, train
+
+    trainee, data = masked
+    weights = trainee.branches.parameters("learner")
+    gradients = []
+
+    def keep(step):
+        gradients.append([w.grad.clone() for w in weights])
+
+    def penalty():
+        return 3 * sum(w.square().sum() for w in weights)
+
+    for extra in (None, penalty):
+        settings = runs.settings(steps=1, clip=0.0, accumulation=2, **STILL)
+        train(trainee, data, anchored(), settings, Callbacks(keep), one_prior(data), extra)
+    for plain, more, weight in zip(*gradients, weights, strict=True):
+        torch.testing.assert_close(more - plain, 6 * weight.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_lacking_is_said(masked):
+    trainee, data = masked
+    with pytest.raises(ValueError, match="needs pictures of the base's own, and there are none"):
+        run(trainee, data, anchored())
+
+
+def test_the_masks_of_a_batch_belong_to_its_variants():
+    from itertools import islice
+
+    from purecc_pack.purecc.dataset import ConceptItem, batches
+    from purecc_pack.purecc.texts import parse_caption
+
+    text = parse_caption("a [v] robot", "robot")
+    values = torch.arange(6, dtype=torch.float32).view(2, 3, 1, 1, 1)
+    items = [ConceptItem(v.expand(3, 2, 4, 4), text, torch.zeros(8, 8, 3), (v / 10).expand(3, 1, 4, 4)) for v in values]
+    unknown = ConceptItem(torch.full((1, 2, 4, 4), 9.0), text, torch.zeros(8, 8, 3))
+    for batch in islice(batches([*items, unknown], 3, torch.Generator().manual_seed(0)), 20):
+        assert batch.mask.shape == (3, 1, 4, 4)
+        number = batch.x0[:, :1]
+        assert torch.equal(batch.mask, torch.where(number == 9, 1.0, number / 10))
