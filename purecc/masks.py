@@ -17,8 +17,8 @@ from .recipes import BASE
 from .training import Trainee
 
 DRAWS = 24
-EARLIEST, LATEST = 0.5, 0.95
-"""Times between which the draws lie: there the prompt decides what is where."""
+EARLIEST, LATEST = 0.3, 0.8
+"""Times between which the draws lie: there what is where can still be seen, and the prompt still matters."""
 BLUR = 1 / 24
 """Deviation of the blur in sides of the picture."""
 SOFTNESS = 0.25
