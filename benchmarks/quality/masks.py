@@ -1,0 +1,66 @@
+"""The base's own masks of all references beside the true ones: results/masks.md and results/masks.png."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+
+
+def main() -> None:
+    """Computes the masks, compares them with the drawing code's segmentation and draws both."""
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import World
+    from concepts import CONCEPTS
+    from PIL import Image
+    from report import table
+
+    from purecc_pack.purecc.host.masking import find_masks
+    from purecc_pack.purecc.tiny.scenes import draw, segment
+
+    world = World(ROOT / "build" / "quality")
+    lines, strips = [], []
+    for concept in CONCEPTS.values():
+        if concept.kind == "style":
+            continue
+        masked = find_masks(world.model, world.clip, world.dataset(concept), lambda text: None)
+        by_picture = {item.image.numpy().tobytes(): item.mask for item in masked.items}
+        scores, strip = [], []
+        for scene in concept.scenes:
+            picture = draw(scene)
+            mask = by_picture[_key(picture)][0, 0]
+            true = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) == 1)[None].float(), 8)[0]
+            a, b = mask > 0.5, true > 0.5
+            inside = float((mask * true).sum() / true.sum())
+            outside = float((mask * (1 - true)).sum() / (1 - true).sum())
+            scores.append((float((a & b).sum() / (a | b).sum()), inside, outside))
+            strip += [picture, *(Image.fromarray((m * 255).byte().numpy()).resize(picture.size) for m in (mask, true))]
+        means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
+        lines.append([concept.name, concept.difficulty, *(f"{m:.2f}" for m in means)])
+        strips.append(strip)
+    text = table(["concept", "references", "IoU", "concept covered", "rest covered"], lines)
+    (HERE / "results" / "masks.md").write_text(text, encoding="utf-8")
+    side = strips[0][0].width + 2
+    sheet = Image.new("RGB", (side * max(map(len, strips)), side * len(strips)), "white")
+    for row, strip in enumerate(strips):
+        for column, picture in enumerate(strip):
+            sheet.paste(picture.convert("RGB"), (column * side, row * side))
+    sheet.save(HERE / "results" / "masks.png")
+    print(text)
+
+
+def _key(picture) -> bytes:
+    from purecc_pack.purecc.host.latents import from_pil
+
+    return from_pil(picture)[0].numpy().tobytes()
+
+
+if __name__ == "__main__":
+    main()
