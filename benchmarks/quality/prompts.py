@@ -60,11 +60,11 @@ def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
     With the concept: "requested" (all else named; never the references' own background), "pair" (with a second thing),
     "unnamed" (the confounded attribute left out). Without it: "class" (the bare class word; for a style, no style
     named), "other" (another thing, the confounded attribute left out), "unrelated" (another thing, all named) and
-    "unrelated pair".
+    "unrelated pair". A companion of the references is no thing of any prompt.
     """
     head, answer = concept.confound
     style = concept.kind == "style"
-    others = [t for t in THINGS if t != concept.name]
+    others = [t for t in THINGS if t not in (concept.name, answer)]
     hidden = ("companion", "companion_colour", "position") if head == "companion" else (head,)
     out = []
     for group, count in counts.items():

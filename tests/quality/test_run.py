@@ -1,0 +1,96 @@
+"""A smoke run of the benchmark, on the real base: trained, measured, kept, and not done twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def quality(comfyui):
+    import bench
+    import run
+
+    return bench, run
+
+
+@pytest.fixture
+def small(quality, monkeypatch, tmp_path):
+    """Two prompts of a group, two sampling steps, and results elsewhere."""
+    bench, run = quality
+    import prompts
+
+    counts, whole = dict.fromkeys(prompts.GROUPS, 2), prompts.asked
+
+    def few(concept, which=counts):
+        return whole(concept, {group: min(2, count) for group, count in which.items()})
+
+    monkeypatch.setattr(bench, "asked", few)
+    monkeypatch.setattr(bench, "SAMPLING_STEPS", 2)
+    monkeypatch.setattr(bench, "POOL", 2)
+    monkeypatch.setattr(run, "STATE", tmp_path / "state")
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
+    torch.set_num_threads(1)
+    monkeypatch.setattr(run, "_world", bench.World(tmp_path / "state"), raising=False)
+    return run
+
+
+def test_a_task_trains_measures_and_is_not_done_twice(small, monkeypatch):
+    runs = tuple((key, key, ()) for key in ("lora-token", "purecc", "anchored", "ewc"))
+    task = small.Task("claim", "umbrella", 1, runs, 2, (1, 2), True)
+    records = small.work(task, {"ewc"})
+    assert [r["label"] for r in records] == ["lora-token", "purecc", "anchored"]
+    for record in records:
+        assert set(record["curve"]) == {"1", "2"} and "follow" in record["curve"]["2"]
+        assert record["curve"]["2"]["drift"] > 0 and record["curve"]["2"]["kl"] > 0
+        assert record["base"]["fidelity"] == 0 and record["seconds"]["training"] > 0
+        json.dumps(record, allow_nan=False)
+    assert records[1]["training"]["lambda"] and records[2]["training"]["preservation"]
+    monkeypatch.setattr(type(small._world), "run", None)  # a second training would fail
+    assert small.work(task, {"ewc"}) == records
+    assert Path(small.STATE / "claim" / "umbrella" / "anchored-1.pt").is_file()
+
+
+def test_elastic_weights(quality, comfyui):
+    """The penalty is nothing at the start, and w 10⁶ Σ F ΔW² / Σ F later."""
+    bench, _ = quality
+    import ewc
+    from concepts import CONCEPTS
+    from peft.tuners.lora import LoraLayer
+
+    from purecc_pack.purecc.host.assembly import assembled
+    from purecc_pack.purecc.host.copies import trainable_world
+    from purecc_pack.purecc.host.job import Job
+    from purecc_pack.purecc.recipes import LEARNER, ConceptCustomisation
+
+    world, concept = bench.World(Path("unused")), CONCEPTS["robot"]
+    dataset = world.dataset(concept)
+    job = Job("x", ConceptCustomisation(), layer_wise=False)
+    with trainable_world(), assembled(world.model, world.clip, dataset, job, lambda text: None) as assembly:
+        penalty = ewc.penalty(assembly.trainee, dataset.items, 2.0)
+        assert float(penalty()) == 0
+        modules = assembly.trainee.model.module.modules()
+        layers = [m for m in modules if isinstance(m, LoraLayer) and LEARNER in m.lora_A]
+        with torch.no_grad():
+            for layer in layers:
+                layer.lora_B[LEARNER].weight.fill_(1e-3)
+        one = float(penalty())
+        with torch.no_grad():
+            for layer in layers:
+                layer.lora_B[LEARNER].weight.mul_(2)
+        assert one > 0 and float(penalty()) == pytest.approx(4 * one, rel=1e-4)
+        assert not any(p.requires_grad for layer in layers for p in layer.get_base_layer().parameters())
+
+
+def test_the_phases_keep_development_and_claim_apart(quality):
+    _, run = quality
+    import concepts
+
+    names = {phase: {t.concept for t in run.tasks(phase, [], [], 3)} for phase in ("search", "ablate", "claim")}
+    assert names["search"] == names["ablate"] == set(concepts.DEVELOPMENT)
+    assert names["claim"] == set(concepts.CLAIM)
+    seeds = [t.seed for t in run.tasks("claim", [], [], 5)]
+    assert seeds == sorted(seeds) and len(set(seeds)) == 5
+    (one,) = run.tasks("claim", ["car"], ["anchored"], 1)
+    assert [r[0] for r in one.runs] == ["anchored"]

@@ -1,0 +1,75 @@
+"""Intervals, matched fidelity and relative rates against values worked out by hand."""
+
+import math
+
+import pytest
+import report
+import statistics_of_runs as stats
+
+STEPS = (50, 100, 200)
+KEYS = [(concept, seed) for concept in ("a", "b", "c") for seed in range(5)]
+
+
+def curves(fidelity, drift):
+    return {
+        key: {s: {"fidelity": f, "drift": d} for s, f, d in zip(STEPS, fidelity, drift, strict=True)} for key in KEYS
+    }
+
+
+def test_a_constant_has_no_spread_and_the_interval_holds_the_mean():
+    runs = curves((0.2, 0.6, 0.8), (0.01, 0.02, 0.06))
+    estimate = stats.bootstrap(KEYS, stats.mean_of(runs, "drift", 200))
+    assert estimate.mean == estimate.low == estimate.high == pytest.approx(0.06)
+    for i, key in enumerate(KEYS):
+        runs[key][200]["drift"] = i / 10
+    estimate = stats.bootstrap(KEYS, stats.mean_of(runs, "drift", 200))
+    assert estimate.mean == pytest.approx(0.7) and estimate.low < 0.7 < estimate.high
+
+
+def test_concepts_are_drawn_first():
+    runs = curves((0.2, 0.6, 0.8), (0, 0, 0))
+    for concept, seed in KEYS:
+        runs[concept, seed][200]["drift"] = {"a": 0, "b": 0, "c": 9}[concept]
+    estimate = stats.bootstrap(KEYS, stats.mean_of(runs, "drift", 200))
+    assert (estimate.mean, estimate.low, estimate.high) == (3, 0, 9)  # fifteen runs are no fifteen concepts
+
+
+def test_a_paired_difference_is_narrower_than_its_parts():
+    a, b = curves((0, 0, 0), (0, 0, 0)), curves((0, 0, 0), (0, 0, 0))
+    for i, key in enumerate(KEYS):
+        a[key][200]["drift"], b[key][200]["drift"] = i, i + 1
+    difference = stats.bootstrap(
+        KEYS, lambda keys: stats.mean_of(b, "drift", 200)(keys) - stats.mean_of(a, "drift", 200)(keys)
+    )
+    assert difference.low == pytest.approx(1) == difference.high
+
+
+def test_matched_fidelity_is_read_between_steps():
+    runs = curves((0.2, 0.6, 0.8), (0.01, 0.02, 0.06))
+    at = lambda level: stats.at_fidelity(runs, "drift", level)(KEYS)  # noqa: E731
+    assert at(0.6) == pytest.approx(0.02) and at(0.7) == pytest.approx(0.04) and at(0.1) == pytest.approx(0.01)
+    assert math.isnan(at(0.9))
+
+
+def test_rates_relative_to_lora():
+    method, lora = curves((0, 0, 0), (0.1, 0.1, 0.3)), curves((0, 0, 0), (0, 0, 0.9))
+    base = {key: {"drift": 0.1} for key in KEYS}
+    assert stats.relative(method, lora, base, "drift", 200)(KEYS) == pytest.approx(0.25)
+
+
+def test_the_report_holds_what_all_methods_have(tmp_path):
+    records = [
+        {
+            "label": label, "title": label, "concept": c, "seed": s, "base": {"fidelity": 0.0, "drift": 0.0},
+            "curve": {"50": {"fidelity": 0.4, "drift": 0.01}, "200": {"fidelity": 0.9, "drift": drift}},
+        }
+        for label, drift in (("one", 0.02), ("two", 0.04))
+        for c, s in KEYS
+        if (label, c, s) != ("two", "a", 0)
+    ]  # fmt: skip
+    runs = report.Runs(records)
+    assert len(runs.keys) == len(KEYS) - 1 and runs.last == 200
+    text = report.last_step(runs, ["fidelity", "drift", "kl"])
+    assert "| two | 0.900 [0.900, 0.900] | 0.0400 [0.0400, 0.0400] |" in text
+    report.plot(runs, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<polyline") == 2
