@@ -83,7 +83,7 @@ class ProtocolPictures(io.ComfyNode):
                     default=42,
                     min=0,
                     max=2**48,
-                    control_after_generate=False,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="The first seed; the others follow it.",
                 ),
                 io.Int.Input(

@@ -30,6 +30,7 @@ SETTINGS = {
     "Comfy.Graph.CanvasInfo": False,
 }
 ROWS = {"purecc/references": "references", "purecc/base": "base model", "purecc/customised": "customised, same seeds"}
+LOADERS = {"CheckpointLoaderSimple": "checkpoints", "CLIPVisionLoader": "clip_vision", "CLIPLoader": "text_encoders"}
 CELL, LABEL = 120, 22
 
 # Shows the whole graph beside a margin (left, top, right, bottom) and returns where it is on the page.
@@ -115,13 +116,13 @@ def show_graphs(page, base: Path) -> None:
     from PIL import Image
 
     (base / "input" / "my_concept").mkdir()
-    checkpoints = base / "models" / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     for file in sorted(WORKFLOWS.glob("sd35_*.json")):
         saved = json.loads(file.read_text(encoding="utf-8"))
         for node in saved["nodes"]:
-            if node["type"] == "CheckpointLoaderSimple":
-                (checkpoints / node["widgets_values"][0]).touch()
+            if node["type"] in LOADERS:
+                named = base / "models" / LOADERS[node["type"]] / node["widgets_values"][0]
+                named.parent.mkdir(parents=True, exist_ok=True)
+                named.touch()
             if node["type"] == "PureCCLoadAdapter":
                 placeholder(base / "models" / "loras" / node["widgets_values"][0])
         show(page, file.stem)

@@ -21,6 +21,9 @@ COLUMNS = {
 NOT_COVERED = "HPSv2.1, PickScore and CSD"
 """Columns of PureCC's Table 1 for which ComfyUI loads no model."""
 
+LEAST_CLIP_T = 10.0
+"""What even unlike pictures and texts reach in a trained CLIP; below it something is wrong."""
+
 NEEDS = {
     "CLIP-T and ΔCLIP-T": "clip_vision and clip",
     "CLIP-I": "clip_vision",
@@ -111,6 +114,12 @@ class Report:
         if any(v is not None for v in floors.values()):
             shown = ", ".join(f"{n} {v:.3f}" for n, v in floors.items() if v is not None)
             out.append(f"Floor, the base model's own pictures: {shown}.")
+        base = self.mean("clip_t_base")
+        if base is not None and base < LEAST_CLIP_T:
+            out.append(
+                f"CLIP-T of the base model is {base:.1f}, where a trained CLIP usually gives 20 to 35: check that clip "
+                "and clip_vision come from the same CLIP."
+            )
         if self.drift is not None:
             out.append(f"Velocity drift on unrelated prompts: {self.drift:.4f}.")
         out += [f"{column} is left out: connect {needed}." for column, needed in self.missing().items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from .report import Report
 
@@ -19,11 +20,13 @@ def draw(report: Report) -> Image.Image:
     table = [[_plain(cell) for cell in row] for row in report.rows()]
     widths = [max(font.getlength(row[c]) for row in table) + 24 for c in range(len(table[0]))]
     remarks = [_plain(r) for r in report.remarks()]
-    wide = max(seeds * (2 * (CELL + GAP) + 12), sum(widths), *(font.getlength(r) for r in remarks))
+    width, height = _fit(report.pictures.base.shape[-2], report.pictures.base.shape[-3])
+    pair = 2 * (width + GAP) + 3 * GAP
+    wide = max(seeds * pair, sum(widths), *(font.getlength(r) for r in remarks))
     table_height = LINE * (len(table) + len(remarks)) + 2 * MARGIN
-    row_height = CELL + LINE + GAP
-    height = MARGIN + table_height + LINE + len(report.scores) * row_height + MARGIN
-    sheet = Image.new("RGB", (round(wide) + 2 * MARGIN, height), "white")
+    row_height = height + LINE + 2 * GAP
+    tall = MARGIN + table_height + LINE + len(report.scores) * row_height + MARGIN
+    sheet = Image.new("RGB", (round(wide) + 2 * MARGIN, tall), "white")
     pen = ImageDraw.Draw(sheet)
     y = _table(pen, font, table, widths, MARGIN)
     for remark in remarks:
@@ -35,9 +38,9 @@ def draw(report: Report) -> Image.Image:
     for p, prompt in enumerate(report.pictures.prompts):
         pen.text((MARGIN, y), _plain(prompt.complete, 160), font=font, fill=INK)
         for s in range(seeds):
-            x = MARGIN + s * (2 * (CELL + GAP) + 12)
             for k, pictures in enumerate((report.pictures.base, report.pictures.customised)):
-                sheet.paste(_thumbnail(pictures[p, s]), (x + k * (CELL + GAP), y + LINE))
+                shown = _image(pictures[p, s]).resize((width, height), Image.Resampling.LANCZOS)
+                sheet.paste(shown, (MARGIN + s * pair + k * (width + GAP), y + LINE))
         y += row_height
     return sheet
 
@@ -55,10 +58,14 @@ def _table(pen, font, table: list[list[str]], widths: list[float], y: int) -> in
     return y + MARGIN
 
 
-def _thumbnail(picture) -> Image.Image:
-    image = Image.fromarray((picture.clamp(0, 1).float().cpu().numpy() * 255.0).round().astype("uint8"))
-    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-    return image
+def _fit(width: int, height: int) -> tuple[int, int]:
+    """A size of the same shape, at most CELL a side."""
+    scale = min(1.0, CELL / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _image(picture: Tensor) -> Image.Image:
+    return Image.fromarray((picture.clamp(0, 1).float().cpu().numpy() * 255.0).round().astype("uint8"))
 
 
 def _plain(text: str, most: int = TEXT_WIDTH) -> str:

@@ -27,12 +27,14 @@ NAMES = (
     "sd35_generate",
     "sd35_end_to_end",
     "sd35_two_adapters",
+    "sd35_protocol",
 )
 # What a graph loads from the loras folder, and the graph that saves it there.
 LOADED = {
     "sd35_pure_learning": {"my_concept_extractor": "sd35_extractor"},
     "sd35_generate": {"my_concept": "sd35_pure_learning"},
     "sd35_two_adapters": {"my_concept": "sd35_pure_learning", "my_style": None},
+    "sd35_protocol": {"my_concept": "sd35_pure_learning"},
 }
 SIDE = 64
 
@@ -49,6 +51,8 @@ REDUCE = """
     for (const widget of node.widgets ?? []) {
       if (widget.name === "steps") widget.value = node.type === "KSampler" ? sampling : training;
       if (side && ["width", "height", "resolution"].includes(widget.name)) widget.value = side;
+      if (widget.name === "seeds") widget.value = 1;
+      if (["prompts", "nouns"].includes(widget.name)) widget.value = widget.value.split("\\n").slice(0, 2).join("\\n");
     }
 }
 """
@@ -134,7 +138,7 @@ TRAINERS = ("PureCCTrainExtractor", "PureCCPureLearning")
 
 
 @pytest.fixture(scope="session")
-def stand_in(server):
+def stand_in(server, encoder_files):
     return StandIn(server)
 
 
@@ -247,8 +251,14 @@ def test_a_graph_for_stable_diffusion_35_runs_on_the_stand_in(name, stand_in, pa
     assert made
     for prefix, images in made.items():
         assert not any(is_blank(image) for image in images), prefix
-        if not prefix.endswith("curves"):
+        if not prefix.endswith(("curves", "protocol")):
             assert [image.shape for image in images] == [(SIDE, SIDE, 3)]
     if name == "sd35_end_to_end":
         (before,), (after,) = made["purecc/my_concept_before"], made["purecc/my_concept_after"]
         assert not np.array_equal(before, after)
+    if name == "sd35_protocol":
+        saved = (stand_in.server.base / "output" / "purecc").glob("my_concept_protocol_*.json")
+        report = json.loads(max(saved).read_text(encoding="utf-8"))
+        assert report["left_out"] == {} and report["drift"] > 0 and len(report["prompts"]) == 2
+        measured = ("delta_clip_t", "seg_cons", "clip_i", "dino")
+        assert all(row[measure] is not None for row in report["prompts"] for measure in measured)
