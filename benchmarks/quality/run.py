@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -86,8 +88,9 @@ _world = None
 
 
 def start() -> None:
-    """A worker: one thread, the base in memory."""
+    """A worker: one thread, the base in memory; it ends with its parent."""
     global _world
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
     from pack import load_pack
 
@@ -96,6 +99,11 @@ def start() -> None:
     from bench import World
 
     _world = World(STATE)
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def work(task: Task, finished: set[str]) -> list[dict]:
