@@ -146,7 +146,7 @@ def _check_file(clip: CLIP, shape: tuple[int, ...]) -> None:
     loader = clip.patcher.cached_patcher_init
     first = loader[1][0] if loader is not None and loader[1] else ()
     files = [Path(f) for f in ([first] if isinstance(first, str) else first) if isinstance(f, str)]
-    if not files or any(f.suffix not in (".safetensors", ".sft") for f in files):
+    if not files or any(f.suffix not in (".safetensors", ".sft") or not f.is_file() for f in files):
         return
     for file in files:
         with safe_open(file, "pt") as opened:

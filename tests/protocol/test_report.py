@@ -1,6 +1,7 @@
 """Prompts and nouns as users write them, and what comes out as a table, JSON and a picture."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +133,14 @@ def test_the_sheet_shows_pairs_and_grows_with_the_prompts():
     fewer = sheet.draw(report([Scores(1.0, 1.0, 0.0, 1.0, 1.0)], prompts="a [v] robot"))
     assert fewer.height < picture.shape[0]
     assert sheet.draw(report(seeds=9)).width == sheet.draw(report(seeds=4)).width
+
+
+def test_the_bundled_workflow_has_prompts_and_nouns_that_fit():
+    root = Path(__file__).resolve().parents[2]
+    saved = json.loads((root / "workflows" / "sd35_protocol.json").read_text(encoding="utf-8"))
+    values = {node["type"]: node.get("widgets_values") for node in saved["nodes"]}
+    prompts = parse_prompts(values["PureCCProtocolPictures"][0], "robot")
+    nouns = parse_nouns(values["PureCCMeasurePictures"][0], len(prompts))
+    assert len(prompts) == len(nouns) == 25 and all(p.names_concept for p in prompts)
+    for p, row in zip(prompts, nouns, strict=True):
+        assert row[0] == "robot" and all(noun in p.base for noun in row), p
