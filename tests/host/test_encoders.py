@@ -46,7 +46,7 @@ def normalised(images, size, mean, std):
     return torch.cat(out)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def another_clip(files):
     """The same CLIP by transformers, in float64."""
     from transformers import CLIPConfig, CLIPModel
@@ -112,7 +112,7 @@ def test_the_host_s_own_pooled_output_is_not_in_the_joint_space(files):
     assert (options.return_projected_pooled, options.execution_device) == (False, None)  # left as it was
 
 
-def test_an_sd3_text_encoder_gives_the_same_embedding(files, models, another_clip):
+def test_an_sd3_text_encoder_gives_the_same_embedding(files, models):
     """The CLIP-L inside a model's own CLIP serves as well, if its file has the projection."""
     from purecc_pack.purecc.host import encoders
 

@@ -276,11 +276,54 @@ def test_a_model_has_no_drift_from_itself(models):
     assert drift(models, (models.model, models.clip), ["a red car"], steps=2) == 0.0
 
 
+@pytest.fixture(scope="module")
+def flux(models, comfyui):
+    """A small Flux with random weights that takes the stand-in's texts, and the same with its weights moved."""
+    import comfy.model_patcher
+    import comfy.supported_models
+    import standin
+
+    sizes = {"in_channels": 16, "out_channels": 16, "patch_size": 2, "hidden_size": 64, "num_heads": 2, "depth": 1}
+    sizes |= {"depth_single_blocks": 1, "mlp_ratio": 2.0, "axes_dim": [8, 12, 12], "theta": 10000, "qkv_bias": True}
+    sizes |= {"image_model": "flux", "guidance_embed": False, "context_in_dim": 4096, "vec_in_dim": 1344}
+    sizes |= {"txt_ids_dims": []}
+    out = []
+    for seed in (0, 1):
+        config = comfy.supported_models.Flux(dict(sizes))
+        config.set_inference_dtype(torch.float32, None)
+        model = config.get_model({}, device="cpu")
+        weights = standin._fill(model.diffusion_model, torch.Generator().manual_seed(seed))
+        model.diffusion_model.load_state_dict(weights)
+        model.eval()
+        out.append(comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu")))
+    return out
+
+
+def test_another_flow_model_is_drawn_with_and_has_a_drift(models, flux):
+    base, moved = flux
+    models = runs.Models(base, models.clip, models.vae)
+    made = draw(models, (moved, models.clip), trigger="shiny", prompts=PROMPTS[:1], seeds=(5, 6))
+    latent = runs.sample(
+        moved, runs.encode(models.clip, "a shiny robot on a beach"), runs.encode(models.clip, ""), seed=6
+    )
+    with torch.inference_mode():
+        stock = models.vae.decode(latent)[0].clamp(0, 1)
+    torch.testing.assert_close(made.customised[0, 1], stock, rtol=0, atol=2e-3)
+    assert drift(models, (base, models.clip), ["a red car"], steps=2) == 0.0
+    assert drift(models, (moved, models.clip), ["a red car"], steps=2) > 0.1
+
+
 def test_drift_refuses_what_has_none(models, files):
+    import comfy.model_sampling
+
     with pytest.raises(ValueError, match="There are no prompts"):
         drift(models, (models.model, models.clip), ["", " "])
-    with pytest.raises(ValueError, match=r"does not predict a velocity|of another kind"):
+    with pytest.raises(ValueError, match="of another kind than the base model"):
         drift(models, (files.segmenter, files.segmenter_clip), ["a car"])
+    noise_model = models.model.clone()
+    noise_model.add_object_patch("model_sampling", comfy.model_sampling.ModelSamplingDiscrete())
+    with pytest.raises(ValueError, match=r"SD3.*does not predict a velocity"):
+        drift(models, (noise_model, models.clip), ["a car"])
 
 
 def test_the_nodes_run_one_into_the_other(models, customised, files, monkeypatch, tmp_path):
