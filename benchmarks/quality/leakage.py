@@ -1,0 +1,73 @@
+"""How much of the references' ground is in R(y_tar): results/leakage.md.
+
+For θ1 of each instance of the development concepts: the share of ‖R(y_tar)‖² outside the concept's true place, over
+noised references, beside the share of the picture that lies outside. Equal shares mean that the direction knows nothing
+of the concept's place; 0 means that it carries nothing but the concept. Run it after run.py ablate, which keeps θ1.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+DRAWS = 24
+
+
+def main() -> None:
+    """Measures every θ1 that is kept and writes the table."""
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import NAME, World, load_extractor
+    from concepts import CONCEPTS
+    from report import RESULTS, table
+    from run import STATE
+
+    from purecc_pack.purecc import objective
+    from purecc_pack.purecc.host.assembly import assembled
+    from purecc_pack.purecc.host.copies import trainable_world
+    from purecc_pack.purecc.host.job import Job
+    from purecc_pack.purecc.host.latents import from_pil
+    from purecc_pack.purecc.recipes import EXTRACTOR, PureLearning
+    from purecc_pack.purecc.tiny.scenes import draw, segment
+
+    world, lines = World(STATE), []
+    for folder in sorted(STATE.glob("extractor-200/*")):
+        name, seed = folder.name.rsplit("-", 1)
+        concept = CONCEPTS[name]
+        if concept.kind == "style":
+            continue
+        dataset, extractor = world.dataset(concept), load_extractor(folder)
+        scenes = {from_pil(draw(scene))[0].numpy().tobytes(): scene for scene in concept.scenes}
+        job = Job(NAME, PureLearning(), layer_wise=extractor.layers is not None)
+        energy = outside = area = 0.0
+        with (
+            trainable_world(),
+            torch.no_grad(),
+            assembled(world.model, world.clip, dataset, job, lambda text: None, extractor) as assembly,
+        ):
+            generator = torch.Generator().manual_seed(0)
+            for item in dataset.items:
+                scene = scenes[item.image.numpy().tobytes()]
+                away = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) != 1)[None].float(), 8)
+                x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
+                t = objective.sample_timesteps(DRAWS, generator, shift=3.0)
+                x_t = objective.interpolate(x0, torch.randn(x0.shape, generator=generator), t)
+                v = assembly.trainee.run(EXTRACTOR, x_t, t, [item.texts.target] * DRAWS)
+                r = objective.concept_direction(v, assembly.trainee.run(EXTRACTOR, x_t, t, [""] * DRAWS))
+                energy += float(r.square().sum())
+                outside += float((r.square() * away).sum())
+                area += float(away.mean()) / len(dataset.items)
+        lines.append([name, seed, f"{outside / energy:.2f}", f"{area:.2f}"])
+    text = table(["concept", "seed", "share of ‖R(y_tar)‖² outside the concept", "share of the picture outside"], lines)
+    (RESULTS / "leakage.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The paper's claims beside what is measured here: python benchmarks/quality/paper.py writes results/paper.md"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from report import RESULTS, Runs, rows, table  # noqa: E402
+from statistics_of_runs import bootstrap, mean_of  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A table of the paper.
+
+    Attributes:
+        title: which.
+        theirs: names of the paper's columns that are compared.
+        ours: the measures here that stand for them; more is better in all.
+        methods: our label, the paper's name, and its figures.
+    """
+
+    title: str
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    methods: tuple[tuple[str, str, tuple[float, ...]], ...]
+
+
+CLAIMS = (
+    Claim(
+        "Table 1: methods",
+        ("ΔCLIP-T", "Seg-Cons", "CLIP-I"),
+        ("follow concept", "seg", "fidelity"),
+        (
+            ("prior", "DreamBooth", (-4.81, 18.38, 0.63)),
+            ("ewc", "DreamBooth + EWC", (-4.17, 26.37, 0.62)),
+            ("purecc", "PureCC", (-0.31, 69.37, 0.81)),
+        ),
+    ),
+    Claim(
+        "Table 2: what the two stages give",
+        ("ΔCLIP-T", "Seg-Cons", "CLIP-I"),
+        ("follow concept", "seg", "fidelity"),
+        (
+            ("lora-token", "L_CC alone", (-4.52, 23.74, 0.65)),
+            ("purecc-merged", "one stage", (-1.17, 54.37, 0.50)),
+            ("purecc", "full", (-0.31, 69.37, 0.81)),
+        ),
+    ),
+    Claim(
+        "Table 3: λ",
+        ("ΔCLIP-T", "CLIP-I"),
+        ("follow concept", "fidelity"),
+        (
+            ("lambda-1", "λ = 1", (-0.18, 0.43)),
+            ("lambda-3", "λ = 3", (-0.51, 0.58)),
+            ("lambda-5", "λ = 5", (-2.67, 0.73)),
+            ("purecc", "λ*", (-0.31, 0.81)),
+        ),
+    ),
+    Claim(
+        "Table 6: η",
+        ("ΔCLIP-T", "CLIP-I"),
+        ("follow concept", "fidelity"),
+        (
+            ("eta-0.5", "η = 0.5", (-1.32, 0.55)),
+            ("purecc", "η = 1", (-0.31, 0.81)),
+            ("eta-1.5", "η = 1.5", (-0.43, 0.80)),
+            ("eta-2", "η = 2", (-0.76, 0.67)),
+        ),
+    ),
+)
+
+
+def verdicts(runs: Runs, claim: Claim) -> str:
+    """For each pair of methods and each column: whether the paper's order holds here, by a paired interval."""
+    lines = []
+    for i, (a, name_a, theirs_a) in enumerate(claim.methods):
+        for b, name_b, theirs_b in claim.methods[i + 1 :]:
+            for column, measure, x, y in zip(claim.theirs, claim.ours, theirs_a, theirs_b, strict=True):
+                first, second = ((a, name_a), (b, name_b)) if x > y else ((b, name_b), (a, name_a))
+                left, right = (mean_of(runs.curves[label], measure, runs.last) for label in (first[0], second[0]))
+                difference = bootstrap(runs.keys, lambda keys, left=left, right=right: left(keys) - right(keys))
+                holds = "inside the noise"
+                if difference.low > 0:
+                    holds = "holds"
+                elif difference.high < 0:
+                    holds = "reversed"
+                lines.append([column, f"{first[1]} above {second[1]}", difference, holds])
+    return table(["column", "the paper's order", "difference here", "here"], lines)
+
+
+def compared(runs: Runs, claim: Claim) -> str:
+    """The paper's figures and ours, method by method."""
+    lines = [
+        [name, *theirs, *(runs.estimate(label, measure) for measure in claim.ours)]
+        for label, name, theirs in claim.methods
+    ]
+    return table(["method", *(f"paper: {c}" for c in claim.theirs), *(f"here: {m}" for m in claim.ours)], lines)
+
+
+def course(runs_of: Sequence[dict], label: str) -> str:
+    """λ*, cos(R_c, R_t) and L_PureCC / L_CC in twentieths of training, means over runs."""
+    chosen = [r["training"] for r in runs_of if r["label"] == label]
+    count = min(len(t["lambda"]) for t in chosen)
+    lines = []
+    for name, value in (
+        ("λ*", lambda t, i: t["lambda"][i]),
+        ("cos(R_c, R_t)", lambda t, i: t["cosine"][i]),
+        ("L_PureCC / L_CC", lambda t, i: t["pure"][i] / t["concept"][i]),
+        ("L_CC", lambda t, i: t["concept"][i]),
+    ):
+        picks = range(0, count, max(1, count // 6))
+        lines.append([name, *(f"{sum(value(t, i) for t in chosen) / len(chosen):.4f}" for i in picks)])
+    header = [label, *(f"{100 * (i + 1) // count} %" for i in range(0, count, max(1, count // 6)))]
+    return table(header, lines)
+
+
+def main() -> None:
+    """Writes the page."""
+    records = rows("ablate")
+    runs = Runs(records)
+    text = ["# The paper's claims, here\n"]
+    for claim in CLAIMS:
+        if any(label not in runs.curves for label, _, _ in claim.methods):
+            continue
+        text += [f"## {claim.title}\n", compared(runs, claim), verdicts(runs, claim)]
+    text += ["## The guidance over training\n"]
+    text += [course(records, label) for label in ("purecc", "purecc-stop", "purecc-base") if label in runs.curves]
+    searched = rows("search")
+    text += [course(searched, label) for label in sorted({r["label"] for r in searched if r["label"][:7] == "purecc "})]
+    (RESULTS / "paper.md").write_text("\n".join(text), encoding="utf-8")
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
