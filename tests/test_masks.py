@@ -67,7 +67,7 @@ class TestTheBlur:
 
 
 class Field:
-    """A trainee whose base says one thing for every prompt, and more where the class is."""
+    """A trainee whose base says one thing for every prompt, and more where the class is; or more by the prompt."""
 
     def __init__(self, more):
         from types import SimpleNamespace
@@ -78,6 +78,8 @@ class Field:
     def run(self, branch, x_t, t, texts, limit=None):
         self.asked.append((branch, x_t.clone(), t.clone(), tuple(texts)))
         v = x_t * t.view(-1, 1, 1, 1)
+        if isinstance(self.more, dict):
+            return v + self.more[texts[0]]
         return v + self.more if texts[0] else v
 
 
@@ -108,7 +110,7 @@ class TestTheDifference:
         (one, x, t, named), (two, y, s, empty) = field.asked
         assert one is two is None and torch.equal(x, y) and torch.equal(t, s)
         assert set(named) == {"a robot"} and set(empty) == {""}
-        assert float(t.min()) == EARLIEST and float(t.max()) == pytest.approx(LATEST)
+        assert float(t.min()) == pytest.approx(EARLIEST) and float(t.max()) == pytest.approx(LATEST)
         noise = (x - (1 - t).view(-1, 1, 1, 1) * LATENTS[:1]) / t.view(-1, 1, 1, 1)
         assert abs(float(noise.mean())) < 0.05 and float(noise.std()) == pytest.approx(1.0, abs=0.05)
         again = Field(square()[0])
@@ -122,6 +124,62 @@ class TestTheDifference:
         inside = square().bool()
         assert mask.shape == (2, 1, 16, 16)
         assert float(mask[0][inside[0]].mean()) > 0.85 and float(mask[0][~inside[0]].mean()) < 0.1
+
+
+class TestTheEvidence:
+    def test_it_is_the_mean_difference_of_errors(self):
+        from purecc_pack.purecc.masks import WIDE_BLUR, blur, evidence
+
+        more = {p: torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(k)) for k, p in enumerate("abc")}
+        field = Field(more)
+        found = evidence(field, LATENTS[:1], "a", ["b", "c"], seed=5)
+        expected = 0
+        for _, x, t, texts in field.asked:
+            t = t.view(-1, 1, 1, 1)
+            noise = (x - (1 - t) * LATENTS[:1]) / t
+            error = (x * t + more[texts[0]] - (noise - LATENTS[:1])).square().mean((0, 1))
+            expected = expected + (-error if texts[0] == "a" else error / 2)
+        torch.testing.assert_close(found, blur(expected[None, None], WIDE_BLUR), rtol=1e-3, atol=1e-4)
+
+    def test_the_gate_shuts_where_there_is_none(self):
+        from purecc_pack.purecc.masks import gate
+
+        mask = torch.ones(1, 1, 4, 4)
+        found = torch.zeros(1, 1, 4, 4)
+        found[..., :2, :], found[..., 3, :] = 2.0, -1.0
+        kept = gate(found, mask)[0, 0, :, 0]
+        assert float(kept[0]) > 0.99 and float(kept[2]) == 0.5 and float(kept[3]) < 0.01
+        assert bool((gate(-found.abs(), mask) == 1).all()), "no evidence anywhere says nothing"
+
+    def test_of_two_things_the_one_of_the_class_is_in_the_mask(self):
+        from purecc_pack.purecc.masks import concept_mask
+
+        side, where = 24, torch.zeros(2, 1, 1, 24, 24)
+        where[0, ..., 8:16, 2:9], where[1, ..., 8:16, 15:22] = 1, 1
+        x0 = torch.zeros(1, 4, side, side)
+
+        class Perfect(Field):
+            """Predicts the true velocity of x0 = 0, x_t / t, but where a prompt names another thing than is there."""
+
+            def run(self, branch, x_t, t, texts, limit=None):
+                here, there = where[0, 0], where[1, 0]
+                wrong = {"": 0.0 * here, "a cup": there, "a tree": here, "a car": here + there}[texts[0]]
+                # The empty prompt is half sure of both.
+                wrong = 0.5 * (here + there) if not texts[0] else wrong
+                return x_t / t.view(-1, 1, 1, 1) + wrong
+
+        mask = concept_mask(Perfect(None), x0, "a cup", ["a tree", "a car"])[0, 0]
+        ungated = concept_mask(Perfect(None), x0, "a cup")[0, 0]
+        cup, other = where[0, 0, 0].bool(), where[1, 0, 0].bool()
+        assert float(ungated[cup].mean()) > 0.8 and float(ungated[other].mean()) > 0.8
+        assert float(mask[cup].mean()) > 0.8 and float(mask[other].mean()) < 0.45
+
+    def test_other_classes_are_other_than_the_class(self):
+        from purecc_pack.purecc.masks import mask_prompts
+
+        for word in ("robot", "cup", "House"):
+            prompt, others = mask_prompts(word)
+            assert prompt.endswith(word) and len(others) == 4 and prompt.lower() not in others
 
 
 class TestThePicture:

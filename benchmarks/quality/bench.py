@@ -29,7 +29,8 @@ from purecc_pack.purecc.recipes import BASE, EXTRACTOR, LEARNER
 from purecc_pack.purecc.tiny.individuals import CONCEPT
 from purecc_pack.purecc.tiny.probe import Probe
 from purecc_pack.purecc.tiny.renders import render
-from purecc_pack.purecc.tiny.scenes import Scene
+from purecc_pack.purecc.tiny.scenes import Scene, segment
+from purecc_pack.purecc.tiny.scenes import draw as draw_scene
 from purecc_pack.purecc.training import Settings, Trainee
 
 NAME = "concept"
@@ -86,6 +87,15 @@ class World:
         pictures = [latents.from_pil(picture) for picture in pictures_of(concept)]
         return datasets.build(pictures, concept.captions, concept.class_word, concept.kind, self.vae, 96)
 
+    def with_true_masks(self, concept: Concept):
+        """The dataset with the masks that the drawing code gives, as a careful user's would be."""
+        scenes = {latents.from_pil(draw_scene(scene))[0].numpy().tobytes(): scene for scene in concept.scenes}
+        items = []
+        for item in self.dataset(concept).items:
+            inside = torch.from_numpy(segment(scenes[item.image.numpy().tobytes()]) == 1)[None, None].float()
+            items.append(replace(item, mask=torch.nn.functional.avg_pool2d(inside, 8)))
+        return replace(self.dataset(concept), items=tuple(items))
+
     def _true_features(self, concept: Concept) -> Tensor:
         """The probe's features of the true drawings of the requested pictures, [requested, F]."""
         scenes = [_true(concept, a) for a in asked(concept, {"requested": GROUPS["requested"]})]
@@ -139,7 +149,8 @@ class World:
         penalty = functools.partial(ewc.penalty, weight=method.ewc) if method.ewc else None
         inspection = Inspection(look, frozenset(budget.points) | {budget.steps}, tuple(texts), penalty)
         used = extractor if recipes.needs(method.recipe, EXTRACTOR) else None
-        outcome = customise(self.model, self.clip, self.dataset(concept), job, Silent(), used, inspection)
+        dataset = self.with_true_masks(concept) if method.true_masks else self.dataset(concept)
+        outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
         record = {
             "concept": concept.name, "title": method.title, "seed": seed, "recipe": recipes.describe(method.recipe),
             "lr": method.lr, "embedding_lr": method.embedding_lr, "budget": asdict(budget),
@@ -194,8 +205,6 @@ def seconds_a_velocity(world: World, batch: int) -> float:
 
 def pictures_of(concept: Concept):
     """The references as pictures."""
-    from purecc_pack.purecc.tiny.scenes import draw as draw_scene
-
     return [draw_scene(scene) for scene in concept.scenes]
 
 

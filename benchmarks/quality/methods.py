@@ -26,6 +26,7 @@ class Method:
         embedding_lr: peak rate of the concept's vectors.
         input_token: whether the vectors of CLIP-L are trained.
         layer_wise: whether there is a vector for every block.
+        true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
     """
 
@@ -35,6 +36,7 @@ class Method:
     embedding_lr: float = 5e-3
     input_token: bool = True
     layer_wise: bool = False
+    true_masks: bool = False
     ewc: float = 0.0
 
     def at(self, **changes: Any) -> Method:
@@ -69,6 +71,7 @@ METHODS: dict[str, Method] = {
     "eta-2": Method("PureCC λ*, η = 2", PureLearning(eta=2.0)),
     "anchored": Method("anchored (ours)", AnchoredLearning()),
     "anchored-unmasked": Method("anchored, no mask", AnchoredLearning(masked=False)),
+    "anchored-true": Method("anchored, true masks", AnchoredLearning(), true_masks=True),
     "anchored-dop": Method("anchored, no replay", AnchoredLearning(replay=False)),
     "anchored-lambda": Method("anchored + λ* L_PureCC", AnchoredLearning(eta=1.0)),
 }

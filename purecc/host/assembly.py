@@ -16,8 +16,8 @@ from ..concept import ConceptEmbedding, observe_layers
 from ..dataset import ConceptDataset
 from ..field import cat
 from ..files import Adapter
+from ..masks import mask_prompts
 from ..recipes import EXTRACTOR, LEARNER, needs_mask
-from ..texts import class_prompt
 from ..training import Speaker, Trainee
 from .conditioning import HostConditioner, PromptCache, token_encoder
 from .embeddings import word_vectors
@@ -89,7 +89,9 @@ def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) ->
     device = model.load_device
     start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
     texts = ["", *more, *job.drift_prompts * bool(job.drift_every), *([job.sample_prompt] if job.sample_prompt else [])]
-    texts += [class_prompt(dataset.class_word)] * (needs_mask(job.recipe) and dataset.kind == "instance")
+    if needs_mask(job.recipe) and dataset.kind == "instance":
+        prompt, others = mask_prompts(dataset.class_word)
+        texts += [prompt, *others]
     for item in dataset.items:
         texts += [item.texts.complete, item.texts.base, item.texts.target]
     caches = {LEARNER: PromptCache(clip, job.name, start, device)}

@@ -9,10 +9,9 @@ from comfy.sd import CLIP
 from torch import Tensor
 
 from ..dataset import ConceptDataset
-from ..masks import concept_mask
+from ..masks import concept_mask, mask_prompts
 from ..overlay import overlay
 from ..recipes import AnchoredLearning
-from ..texts import class_prompt
 from ..training import Trainee
 from .assembly import assembled
 from .copies import trainable_world
@@ -50,11 +49,11 @@ def with_masks(
     """The dataset with a mask for every picture that lacks one; `trainee.model` is a HostField. See `find_masks`."""
     if not lacking(dataset):
         return dataset
-    prompt, items = class_prompt(dataset.class_word), []
+    (prompt, others), items = mask_prompts(dataset.class_word), []
     for k, item in enumerate(dataset.items, start=1):
         if item.mask is None:
             say(f"looking for the {dataset.class_word} in picture {k} of {len(dataset.items)}")
-            item = replace(item, mask=concept_mask(trainee, trainee.model.latents_in(item.latents), prompt))
+            item = replace(item, mask=concept_mask(trainee, trainee.model.latents_in(item.latents), prompt, others))
         items.append(item)
         found()
     return replace(dataset, items=tuple(items))
