@@ -46,34 +46,36 @@ class Method:
         return replace(self, recipe=replace(self.recipe, **rest), **own)
 
 
-UNTOUCHED = PureLearning(v_original="base")
+PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
+PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
+OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=4e-3, embedding_lr=2e-2)
 
 METHODS: dict[str, Method] = {
-    "lora": Method("LoRA (3), no embedding", ConceptCustomisation(), embedding_lr=0.0, input_token=False),
-    "lora-token": Method("LoRA + token", ConceptCustomisation()),
+    "lora": PLAIN.at(title="LoRA (3), no embedding", embedding_lr=0.0, input_token=False),
+    "lora-token": PLAIN,
     "prior": Method("prior preservation", PriorPreservation(1.0)),
     "dop": Method("DOP", OutputPreservation("base", 1.0)),
     "bpp": Method("BPP", OutputPreservation("empty", 1.0)),
-    "ewc": Method("EWC", ConceptCustomisation(), ewc=1.0),
-    "released": Method("released code's variant", PureLearning(eta=2.0, scale=1.0, direction="base")),
-    "lambda-1": Method("PureCC, λ = 1", PureLearning(scale=1.0)),
-    "lambda-3": Method("PureCC, λ = 3", PureLearning(scale=3.0)),
-    "lambda-5": Method("PureCC, λ = 5", PureLearning(scale=5.0)),
-    "purecc": Method("PureCC λ*, as in the paper", PureLearning()),
-    "purecc-stop": Method("PureCC λ*, stop-gradient", PureLearning(v_original="theta2 stop-gradient")),
-    "purecc-base": Method("PureCC λ*, v_original from the base", UNTOUCHED),
-    "purecc-merged": Method("PureCC λ*, one stage", PureLearning(direction="theta2")),
-    "purecc-layers": Method("PureCC λ*, layer-wise", PureLearning(), input_token=False, layer_wise=True),
-    "purecc-both": Method("PureCC λ*, token and layer-wise", PureLearning(), layer_wise=True),
-    "purecc-none": Method("PureCC λ*, no embedding", PureLearning(), embedding_lr=0.0, input_token=False),
-    "eta-0.5": Method("PureCC λ*, η = 0.5", PureLearning(eta=0.5)),
-    "eta-1.5": Method("PureCC λ*, η = 1.5", PureLearning(eta=1.5)),
-    "eta-2": Method("PureCC λ*, η = 2", PureLearning(eta=2.0)),
-    "anchored": Method("anchored (ours)", AnchoredLearning()),
-    "anchored-unmasked": Method("anchored, no mask", AnchoredLearning(masked=False)),
-    "anchored-true": Method("anchored, true masks", AnchoredLearning(), true_masks=True),
-    "anchored-dop": Method("anchored, no replay", AnchoredLearning(replay=False)),
-    "anchored-lambda": Method("anchored + λ* L_PureCC", AnchoredLearning(eta=1.0)),
+    "ewc": PLAIN.at(title="EWC", ewc=1.0),
+    "released": PAPER.at(title="released code's variant", eta=2.0, scale=1.0, direction="base"),
+    "lambda-1": PAPER.at(title="PureCC, λ = 1", scale=1.0),
+    "lambda-3": PAPER.at(title="PureCC, λ = 3", scale=3.0),
+    "lambda-5": PAPER.at(title="PureCC, λ = 5", scale=5.0),
+    "purecc": PAPER,
+    "purecc-stop": PAPER.at(title="PureCC λ*, stop-gradient", v_original="theta2 stop-gradient"),
+    "purecc-base": Method("PureCC λ*, v_original from the base", PureLearning(eta=0.5, v_original="base")),
+    "purecc-merged": PAPER.at(title="PureCC λ*, one stage", direction="theta2"),
+    "purecc-layers": PAPER.at(title="PureCC λ*, layer-wise", input_token=False, layer_wise=True),
+    "purecc-both": PAPER.at(title="PureCC λ*, token and layer-wise", layer_wise=True),
+    "purecc-none": PAPER.at(title="PureCC λ*, no embedding", embedding_lr=0.0, input_token=False),
+    "eta-0.5": PAPER.at(title="PureCC λ*, η = 0.5", eta=0.5),
+    "eta-1.5": PAPER.at(title="PureCC λ*, η = 1.5", eta=1.5),
+    "eta-2": PAPER.at(title="PureCC λ*, η = 2", eta=2.0),
+    "anchored": OURS,
+    "anchored-unmasked": OURS.at(title="anchored, no mask", masked=False),
+    "anchored-true": OURS.at(title="anchored, true masks", true_masks=True),
+    "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
+    "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }
 """By short name; the rates and weights are those that the search on the development concepts chose."""
 
@@ -82,7 +84,7 @@ SEARCH: dict[str, list[dict[str, float]]] = {
     "dop": [{"lr": lr, "weight": m} for lr in (1e-3, 2e-3) for m in (1.0, 3.0)],
     "purecc": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (1.0, 2.0)],
     "purecc-base": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (0.5, 1.0)],
-    "anchored": [{"lr": lr, "weight": m} for lr in (1e-3, 2e-3) for m in (1.0, 3.0)],
+    "anchored": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
 }
 """The same number of settings for every method that may be claimed."""
 
