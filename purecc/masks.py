@@ -1,8 +1,9 @@
 """Where the concept is in a reference, read off the base model itself; no other model is needed.
 
-The base predicts another velocity for the class prompt than for the empty one mainly where a thing is (the idea of
-DiffEdit, arXiv 2210.11427). Which thing is of the class shows in which prompt predicts it best: the class prompt or
-that of another class (the idea of the diffusion classifier, arXiv 2303.16203, place by place).
+Three maps tell. The base predicts another velocity for the class prompt than for the empty one mainly where a thing is
+(the idea of DiffEdit, arXiv 2210.11427). What is new in the thing, the base predicts wrongly even at little noise. And
+which thing is of the class shows in which prompt predicts it best: the class prompt or that of another class (the idea
+of the diffusion classifier, arXiv 2303.16203, place by place).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ DRAWS = 16
 EARLIEST, LATEST = 0.15, 0.5
 """Times between which the draws lie: what is where can still be seen, and the prompt still matters."""
 BLUR = 1 / 24
-"""Deviation of the blur of what the prompt changes, in sides of the picture."""
+"""Deviation of the blur of the first two maps, in sides of the picture."""
 WIDE_BLUR = 0.12
 """The same of the evidence, which is to tell things apart and not their parts."""
 SOFTNESS = 0.25
@@ -40,15 +41,22 @@ def mask_prompts(class_word: str) -> tuple[str, tuple[str, ...]]:
 
 
 def concept_mask(
-    trainee: Trainee, latents: Tensor, prompt: str, others: Sequence[str] = (), seed: int = 0, limit: int | None = 16
+    trainee: Trainee,
+    latents: Tensor,
+    base_text: str,
+    prompt: str,
+    others: Sequence[str] = (),
+    seed: int = 0,
+    limit: int | None = 16,
 ) -> Tensor:
-    """The mask M of the class that `prompt` names in a reference.
+    """The mask M of a concept in a reference: what the class prompt changes, or the base cannot foretell, of the class.
 
     Args:
         trainee: its base is asked.
         latents: [V, C, H, W], in the model's space.
-        prompt: the class word in a sentence; the conditioner must know it, the others and the empty one.
-        others: prompts of other classes; without them everything that the prompt changes is in the mask.
+        base_text: of the reference; the conditioner must know it, the prompts and the empty text.
+        prompt: the class word in a sentence.
+        others: prompts of other classes; without them no place is left out for being of another.
         seed: of the draws.
         limit: the most samples in one pass.
 
@@ -56,6 +64,7 @@ def concept_mask(
         [V, 1, H, W] in [0, 1].
     """
     mask = threshold(difference(trainee, latents, prompt, seed, limit))
+    mask = torch.maximum(mask, threshold(novelty(trainee, latents, base_text, seed, limit)))
     if not others:
         return mask
     return mask * gate(evidence(trainee, latents, prompt, others, seed, limit), mask)
@@ -72,6 +81,20 @@ def difference(trainee: Trainee, latents: Tensor, prompt: str, seed: int = 0, li
     for x_t, t, _ in _draws(latents, seed, trainee.model.device):
         named, empty = (trainee.run(BASE, x_t, t, [text] * DRAWS, limit) for text in (prompt, ""))
         out.append((named - empty).float().square().mean((0, 1), keepdim=True).sqrt().cpu())
+    return blur(torch.cat(out))
+
+
+@torch.no_grad()
+def novelty(trainee: Trainee, latents: Tensor, base_text: str, seed: int = 0, limit: int | None = 16) -> Tensor:
+    """What the base predicts wrongly of the reference, by place: RMS over channels of the mean error over draws.
+
+    Returns:
+        [V, 1, H, W], blurred; for the arguments see `concept_mask`.
+    """
+    out = []
+    for x_t, t, v in _draws(latents, seed, trainee.model.device):
+        error = (v - trainee.run(BASE, x_t, t, [base_text] * DRAWS, limit)).float().mean(0, keepdim=True)
+        out.append(error.square().mean(1, keepdim=True).sqrt().cpu())
     return blur(torch.cat(out))
 
 

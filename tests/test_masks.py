@@ -92,7 +92,7 @@ class TestTheDifference:
 
         nothing = Field(torch.zeros(4, 16, 16))
         assert not difference(nothing, LATENTS, "a robot").any()
-        assert bool((concept_mask(nothing, LATENTS, "a robot") == 1).all())
+        assert concept_mask(nothing, LATENTS, "", "a robot").shape == (2, 1, 16, 16)
 
     def test_it_is_the_rms_over_draws_and_channels(self):
         from purecc_pack.purecc.masks import blur, difference
@@ -118,12 +118,31 @@ class TestTheDifference:
         assert not torch.equal(again.asked[0][1], x), "the seed decides the noise"
 
     def test_the_class_is_found_where_it_is(self):
-        from purecc_pack.purecc.masks import concept_mask
+        from purecc_pack.purecc.masks import difference, threshold
 
-        mask = concept_mask(Field(0.2 + square()[0].expand(4, -1, -1)), LATENTS, "a robot")
         inside = square().bool()
+        mask = threshold(difference(Field(0.2 + square()[0].expand(4, -1, -1)), LATENTS, "a robot"))
         assert mask.shape == (2, 1, 16, 16)
         assert float(mask[0][inside[0]].mean()) > 0.85 and float(mask[0][~inside[0]].mean()) < 0.1
+
+
+class TestTheNovelty:
+    def test_it_is_what_the_base_gets_wrong_and_joins_the_mask(self):
+        from purecc_pack.purecc.masks import blur, concept_mask, novelty
+
+        class Knows(Field):
+            """Predicts the true velocity of x0 = 0, wrongly in the square, whatever the prompt."""
+
+            def run(self, branch, x_t, t, texts, limit=None):
+                return x_t / t.view(-1, 1, 1, 1) + 0.7 * square()
+
+        x0 = torch.zeros(1, 4, 16, 16)
+        found = novelty(Knows(None), x0, "a robot on sand")
+        torch.testing.assert_close(found, blur(0.7 * square()), rtol=1e-4, atol=1e-4)
+        nowhere = Knows(None)
+        nowhere.run, run = lambda *a, **k: run(*a, **k) + (0.5 if a[3][0] == "a robot" else 0.0), nowhere.run
+        mask = concept_mask(nowhere, x0, "a robot on sand", "a robot")
+        assert bool((mask == 1).all()), "a difference that is the same everywhere is all mask, and novelty adds nothing"
 
 
 class TestTheEvidence:
@@ -168,8 +187,8 @@ class TestTheEvidence:
                 wrong = 0.5 * (here + there) if not texts[0] else wrong
                 return x_t / t.view(-1, 1, 1, 1) + wrong
 
-        mask = concept_mask(Perfect(None), x0, "a cup", ["a tree", "a car"])[0, 0]
-        ungated = concept_mask(Perfect(None), x0, "a cup")[0, 0]
+        mask = concept_mask(Perfect(None), x0, "", "a cup", ["a tree", "a car"])[0, 0]
+        ungated = concept_mask(Perfect(None), x0, "", "a cup")[0, 0]
         cup, other = where[0, 0, 0].bool(), where[1, 0, 0].bool()
         assert float(ungated[cup].mean()) > 0.8 and float(ungated[other].mean()) > 0.8
         assert float(mask[cup].mean()) > 0.8 and float(mask[other].mean()) < 0.45

@@ -53,7 +53,8 @@ def with_masks(
     for k, item in enumerate(dataset.items, start=1):
         if item.mask is None:
             say(f"looking for the {dataset.class_word} in picture {k} of {len(dataset.items)}")
-            item = replace(item, mask=concept_mask(trainee, trainee.model.latents_in(item.latents), prompt, others))
+            scaled = trainee.model.latents_in(item.latents)
+            item = replace(item, mask=concept_mask(trainee, scaled, item.texts.base, prompt, others))
         items.append(item)
         found()
     return replace(dataset, items=tuple(items))

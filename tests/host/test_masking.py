@@ -52,7 +52,7 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
 
 
 def test_it_is_what_the_model_itself_says(models, dataset):
-    """Against the host's own sampling path: the RMS of v(a robot) - v() in two clusters, gated by the evidence."""
+    """Against the host's own sampling path: what the prompt changes or the base gets wrong, gated by the evidence."""
     from purecc_pack.purecc import masks
 
     item = dataset.items[0]
@@ -60,14 +60,17 @@ def test_it_is_what_the_model_itself_says(models, dataset):
     noise = torch.randn(masks.DRAWS, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     times = torch.linspace(0.15, 0.5, masks.DRAWS)
     others = ["a house", "a tree", "a car", "a cup"]
-    conds = [runs.encode(models.clip, text) for text in ("a robot", "", *others)]
-    squares, evidence = [], []
+    conds = [runs.encode(models.clip, text) for text in ("a robot", "", item.texts.base, *others)]
+    squares, wrong_by, evidence = [], [], []
     for n, t in zip(noise.split(1), times.split(1), strict=True):
-        named, empty, *wrong = runs.velocity(models.model, (1 - t) * x0 + t * n, t, *conds).split(1)
+        named, empty, base, *wrong = runs.velocity(models.model, (1 - t) * x0 + t * n, t, *conds).split(1)
         squares.append((named - empty).square())
+        wrong_by.append((n - x0) - base)
         errors = [(v - (n - x0)).square() for v in (named, *wrong)]
         evidence.append(torch.stack(errors[1:]).mean(0) - errors[0])
     clusters = masks.threshold(masks.blur(torch.cat(squares).mean((0, 1), keepdim=True).sqrt()))
+    new = torch.cat(wrong_by).mean(0, keepdim=True).square().mean(1, keepdim=True).sqrt()
+    clusters = torch.maximum(clusters, masks.threshold(masks.blur(new)))
     evidence = masks.blur(torch.cat(evidence).mean((0, 1), keepdim=True), 0.12)
     best = (evidence * clusters).max()
     expected = clusters * torch.sigmoid(evidence / best / 0.08) if best > 0 else clusters

@@ -1,0 +1,73 @@
+"""Contact sheets that a person can judge by eye: results/concepts.png and results/sheet-CONCEPT.png.
+
+The pictures of a concept are those of the last step and seed 0 of `run.py PHASE`, which keeps them in build/quality:
+
+    COMFYUI_PATH=... python benchmarks/quality/sheets.py ablate|claim
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+
+SHOWN = {"requested": 3, "pair": 1, "unnamed": 3, "class": 2, "other": 2, "unrelated": 2}
+"""Pictures of each group, in columns."""
+LABEL = 170
+
+
+def main() -> None:
+    """Draws the sheets."""
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import World, pictures_of
+    from concepts import CONCEPTS
+    from methods import METHODS
+    from PIL import Image, ImageDraw
+    from prompts import asked
+    from run import RESULTS, STATE
+
+    phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
+    world = World(STATE)
+
+    def sheet(rows: list[tuple[str, list[Image.Image]]], path: Path, heads: list[str] = ()) -> None:
+        side = rows[0][1][0].width + 2
+        out = Image.new(
+            "RGB", (LABEL + side * max(len(p) for _, p in rows), 14 * bool(heads) + side * len(rows)), "white"
+        )
+        canvas = ImageDraw.Draw(out)
+        for column, head in enumerate(heads):
+            canvas.text((LABEL + column * side + 2, 1), head, fill="black")
+        for number, (title, pictures) in enumerate(rows):
+            top = 14 * bool(heads) + number * side
+            canvas.multiline_text((4, top + 30), title.replace(", ", "\n"), fill="black")
+            for column, picture in enumerate(pictures):
+                out.paste(picture, (LABEL + column * side, top))
+        out.save(path)
+
+    sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
+    for concept in CONCEPTS.values():
+        whole = asked(concept)
+        numbers = [k for g, n in SHOWN.items() for k in [i for i, a in enumerate(whole) if a.group == g][:n]]
+        files = {key: STATE / phase / concept.name / f"{key}-0.pt" for key in METHODS}
+        drawn = {"base": STATE / "base" / f"{concept.name}-0.pt"}
+        drawn |= {METHODS[key].title: path for key, path in files.items() if path.is_file()}
+        if len(drawn) == 1:
+            continue
+        rows = []
+        for title, path in drawn.items():
+            latents = torch.load(path, weights_only=True)
+            latents = latents[max(latents)] if isinstance(latents, dict) else latents
+            images = world.vae.decode(latents[numbers].float()).clamp(0, 1)
+            rows.append((title, [Image.fromarray((i * 255).round().byte().numpy()) for i in images]))
+        sheet(rows, RESULTS / f"sheet-{concept.name}.png", [whole[k].group for k in numbers])
+
+
+if __name__ == "__main__":
+    main()
