@@ -38,18 +38,18 @@ def main() -> None:
 
     def sheet(rows: list[tuple[str, list[Image.Image]]], path: Path, heads: list[str] = ()) -> None:
         side = rows[0][1][0].width + 2
-        out = Image.new(
-            "RGB", (LABEL + side * max(len(p) for _, p in rows), 14 * bool(heads) + side * len(rows)), "white"
-        )
+        width = LABEL + side * max(len(pictures) for _, pictures in rows)
+        out = Image.new("RGB", (width, 14 * bool(heads) + side * len(rows)), "white")
         canvas = ImageDraw.Draw(out)
         for column, head in enumerate(heads):
             canvas.text((LABEL + column * side + 2, 1), head, fill="black")
         for number, (title, pictures) in enumerate(rows):
             top = 14 * bool(heads) + number * side
-            canvas.multiline_text((4, top + 30), title.replace(", ", "\n"), fill="black")
+            label = title.replace(", ", "\n").replace("λ", "lambda")  # Pillow's own font has no Greek
+            canvas.multiline_text((4, top + 30), label, fill="black")
             for column, picture in enumerate(pictures):
                 out.paste(picture, (LABEL + column * side, top))
-        out.save(path)
+        out.quantize(200).save(path, optimize=True)
 
     sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
     for concept in CONCEPTS.values():
