@@ -165,9 +165,11 @@ def test_the_given_tree_is_not_written_to(server, comfyui):
 
 
 SERVE = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell leaves it ignored
 import serving
 serving.Server.command = lambda self: [sys.executable, "-c", sys.argv[3]]
 serving.Server._wait = lambda self, timeout: print(self.process.pid, flush=True)
