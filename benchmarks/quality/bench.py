@@ -137,7 +137,7 @@ class World:
                 kept["other"] = self.base(concept, (seed + 1) % IMAGE_SEEDS, trainee, field)
             else:
                 last = step == budget.steps and budget.whole
-                prompts = whole if last else _short(whole)
+                prompts = whole if last else asked(concept, SHORT)
                 numbers = [whole.index(a) for a in prompts]
                 texts = [a.text for a in prompts]
                 pictures[step] = draw(trainee, field, LEARNER, texts, seed % IMAGE_SEEDS, numbers)
@@ -234,17 +234,6 @@ def draw(trainee: Trainee, field, branch, texts: Sequence[str], image_seed: int,
 def _noise(image_seed: int, number: int) -> Tensor:
     generator = torch.Generator().manual_seed(1_000_003 * image_seed + number)
     return torch.randn(1, 16, 12, 12, generator=generator)
-
-
-def _short(whole: Sequence[Asked]) -> list[Asked]:
-    """The first pictures of the groups of a short measurement."""
-    counts = dict(SHORT)
-    out = []
-    for a in whole:
-        if counts.get(a.group, 0) > 0:
-            counts[a.group] -= 1
-            out.append(a)
-    return out
 
 
 def _true(concept: Concept, a: Asked) -> Scene:

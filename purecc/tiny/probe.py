@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .backgrounds import BACKGROUNDS
-from .individuals import LOOKS
+from .individuals import GENERIC, LOOKS
 from .scenes import POSITIONS, SIZE, Scene, segment
 from .styles import ALL_STYLES
 from .things import COLOURS, THINGS
@@ -60,7 +60,7 @@ def order(scene: Scene) -> Scene:
 
     Which of two generic things is the thing and which the companion cannot be seen.
     """
-    if not scene.companion or scene.look != "generic" or scene.position == "left":
+    if not scene.companion or scene.look != GENERIC or scene.position == "left":
         return scene
     return Scene(
         scene.companion, scene.companion_colour, scene.background, scene.style, "left", scene.look, scene.seed,
@@ -83,13 +83,11 @@ class Reading:
 
     Attributes:
         words: the answer of every head, a word a picture.
-        chances: the probability of that answer, [N] by head.
         regions: index into `REGIONS`, [N, GRID, GRID].
         features: [N, 128], of unit length; what the heads read. Distances between them say how alike two pictures are.
     """
 
     words: dict[str, list[str]]
-    chances: dict[str, Tensor]
     regions: Tensor
     features: Tensor
 
@@ -142,13 +140,12 @@ class Probe(nn.Module):
         for chunk in latents.float().split(64):
             heads, places, hidden = self(chunk)
             for name, values in heads.items():
-                logits[name].append(values.softmax(1))
+                logits[name].append(values)
             where.append(places.argmax(1))
             features.append(F.normalize(hidden, dim=1))
-        best = {name: torch.cat(values).max(1) for name, values in logits.items()}
+        best = {name: torch.cat(values).argmax(1) for name, values in logits.items()}
         return Reading(
-            {name: [HEADS[name][i] for i in found.indices.tolist()] for name, found in best.items()},
-            {name: found.values for name, found in best.items()},
+            {name: [HEADS[name][i] for i in found.tolist()] for name, found in best.items()},
             torch.cat(where),
             torch.cat(features),
         )

@@ -25,7 +25,7 @@ def perfect(concept, asked):
     for k, row in enumerate(rows):
         grid[k, 3:9, 3:9] = REGIONS.index(row["thing"])
     features = torch.nn.functional.normalize(torch.randn(len(rows), 8, generator=torch.Generator().manual_seed(0)))
-    return Reading(words, {}, grid, features)
+    return Reading(words, grid, features)
 
 
 def changed(reading, head, numbers, answer):
