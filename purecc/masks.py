@@ -8,14 +8,13 @@ of the diffusion classifier, arXiv 2303.16203, place by place).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from . import objective
+from .maps import blur, threshold
 from .recipes import BASE
 from .texts import class_prompt
 from .training import Trainee
@@ -23,12 +22,8 @@ from .training import Trainee
 DRAWS = 16
 EARLIEST, LATEST = 0.15, 0.5
 """Times between which the draws lie: what is where can still be seen, and the prompt still matters."""
-BLUR = 1 / 24
-"""Deviation of the blur of the first two maps, in sides of the picture."""
 WIDE_BLUR = 0.12
-"""The same of the evidence, which is to tell things apart and not their parts."""
-SOFTNESS = 0.25
-"""Width of the mask's edge in distances between the two clusters."""
+"""Deviation of the evidence's blur, in sides of the picture: it is to tell things apart and not their parts."""
 CERTAINTY = 0.08
 """Evidence that settles whether a place stays in the mask, in parts of the most that there is."""
 OTHERS = ("house", "tree", "car", "cup", "boat")
@@ -139,35 +134,3 @@ def gate(found: Tensor, mask: Tensor) -> Tensor:
     top = (found * mask).amax((1, 2, 3), keepdim=True)
     kept = torch.sigmoid(found / top.clamp_min(1e-12) / CERTAINTY)
     return torch.where(top > 0, kept, torch.ones_like(kept))
-
-
-def blur(maps: Tensor, deviation: float = BLUR) -> Tensor:
-    """A Gaussian blur of [V, 1, H, W] by a deviation in sides of the picture, edges repeated."""
-    sigma = deviation * math.sqrt(maps.shape[-1] * maps.shape[-2])
-    reach = max(1, math.ceil(2.5 * sigma))
-    x = torch.arange(-reach, reach + 1, dtype=maps.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma).square())
-    kernel = kernel / kernel.sum()
-    padded = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
-
-
-def threshold(maps: Tensor) -> Tensor:
-    """A soft two-cluster threshold of each of [V, 1, H, W]: 2-means, and a logistic edge between the means; in [0, 1].
-
-    Values that do not differ have no two clusters: the mask is then 1 everywhere.
-    """
-    return torch.stack([_threshold(m) for m in maps])
-
-
-def _threshold(values: Tensor) -> Tensor:
-    low, high = values.min(), values.max()
-    if not high - low > 1e-6 * high.abs():
-        return torch.ones_like(values)
-    for _ in range(50):
-        upper = values > (low + high) / 2
-        means = values[~upper].mean(), values[upper].mean()
-        if means == (low, high):
-            break
-        low, high = means
-    return torch.sigmoid((values - (low + high) / 2) / (SOFTNESS * 0.5 * (high - low)))

@@ -105,10 +105,19 @@ def pure_learning_loss(v_complete: Tensor, v_original: Tensor, scale: Tensor | f
     return _mean_square(v_pure - v_complete)
 
 
-def within(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-    """Returns v_o + M ⊙ (v_i − v_o): the one velocity where the mask M, [B, 1, H, W], is 1, the other where it is 0."""
-    mask, inside, outside = _widen(mask, inside, outside)
-    return outside + mask * (inside - outside)
+def regional_loss(v_complete: Tensor, v: Tensor, v_base: Tensor, mask: Tensor, far: Tensor) -> Tensor:
+    """Returns the mean per sample of M ‖v − v_θ(x_t | y_complete)‖² + F ‖v_b − v_θ(x_t | y_complete)‖², [B].
+
+    Args:
+        v_complete: [B, C, H, W], the trained one.
+        v: the data's.
+        v_base: the base's.
+        mask: M, where the data are learned, [B, 1, H, W] in [0, 1].
+        far: F, where the base is kept, the same. Where both are 0 nothing is asked.
+    """
+    v_complete, v, v_base, mask, far = _widen(v_complete, v, v_base, mask, far)
+    loss = mask * (v - v_complete).square() + far * (v_base - v_complete).square()
+    return loss.flatten(1).mean(1)
 
 
 def total_loss(L_CC: Tensor, L_PureCC: Tensor, eta: float = 1.0) -> Tensor:

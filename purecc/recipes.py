@@ -12,14 +12,14 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from . import objective
+from . import maps, objective
 from .texts import ConceptTexts
 
 LEARNER = "learner"
 EXTRACTOR = "extractor"
 BASE = None
 
-Text = Literal["complete", "base", "target", "empty", "pool", "anchor"]
+Text = Literal["complete", "base", "target", "class", "empty", "pool", "anchor"]
 Origin = Literal["theta2", "theta2 stop-gradient", "base"]
 Direction = Literal["theta1", "theta2", "base"]
 
@@ -30,8 +30,9 @@ class Pass:
 
     Attributes:
         branch: LEARNER (θ2, or θ1 while stage 1 trains it), EXTRACTOR (θ1, frozen), or BASE (both off).
-        text: which text of the reference conditions it; or "pool", a picture of the pool with its own prompt; or
-            "anchor", a coin a sample between the reference with its base text and such a picture.
+        text: which text of the reference conditions it; "class", the plainest prompt of its class; "pool", a picture of
+            the pool with its own prompt; "anchor", a coin a sample between the reference with its base text and such a
+            picture.
         grad: whether gradients flow through it.
     """
 
@@ -213,21 +214,25 @@ class PriorPreservation:
 
 @dataclass(frozen=True)
 class AnchoredLearning:
-    """PureCC (6) with v_original from the untouched base and the concept's part read off the data, and an anchor.
+    """The concept is learned where it is; elsewhere, and wherever it is not asked for, the model is tied to the base.
 
-    ‖v_θ2(x_t | y_complete) − (v_b + M ⊙ (v − v_b))‖² + m ‖v_θ2(z | p) − v_base(z | p)‖² [+ η L_PureCC], where
-    v_b = v_base(x_t | y_base), M is the mask of the concept in the reference, and (z, p) is, by a coin for each sample,
-    (x_t, y_base) or a noised picture of the base's own with its prompt. The mask keeps what else is in the references
-    out, the anchor ties the model to the base where the concept is not asked for.
+    M ‖v_θ2(x_t | y_complete) − v‖² + F ‖v_θ2(x_t | y_complete) − v_b‖² + m ‖v_θ2(z | p) − v_base(z | p)‖²
+    [+ η L_PureCC], in the mean over places, where v_b = v_base(x_t | y_base) is PureCC's v_original (9) from the
+    untouched base, M is the mask of the concept in the reference, F = (1 − M)(1 − E), and (z, p) is, by a coin for each
+    sample, (x_t, y_base) or a noised picture of the base's own with its prompt.
+
+    E is where the base, at this x_t, still expects the class: where its class prompt makes a difference to none, and a
+    little beyond. In much noise that is wide, since the base cannot know yet where the thing of this reference is.
+    To hold the model to the base there would teach it to draw the base's own thing beside the concept.
 
     Attributes:
         weight: m.
-        masked: whether M is used; without it M = 1 and the first term is L_CC (3).
+        masked: whether M is used; without it M = 1 and the first two terms are L_CC (3).
         replay: whether the anchor also holds pictures of the base's own; without them it is DOP's.
         eta: η of L_PureCC (14) with λ* and v_original from the base beside it; above 0 it needs an extractor.
     """
 
-    weight: float = 2.0
+    weight: float = 1.0
     masked: bool = True
     replay: bool = True
     eta: float = 0.0
@@ -238,33 +243,46 @@ class AnchoredLearning:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """Complete and the anchor on the learner; base text and the anchor on the base; with η, θ1's two."""
+        """Complete and the anchor on the learner; the anchor, base text, class and ∅ on the base; with η, θ1's two."""
         text = self._anchor
         passes = [COMPLETE, Pass(LEARNER, text, grad=True), Pass(BASE, text)]
-        if self.masked or self.eta:
-            passes.append(Pass(BASE, "base"))
+        if self.masked:
+            passes += [_ORIGINAL, *_EXPECTED]
         if self.eta:
-            passes += [Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
+            passes += [_ORIGINAL, Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
         return tuple(dict.fromkeys(passes))
 
     def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """The concept's part, the anchor's, and with η that of pure learning."""
         complete, text = v[COMPLETE], self._anchor
-        target = references.target
         if self.masked:
-            target = objective.within(references.mask, target, v[Pass(BASE, "base")])
-        concept = objective.concept_loss(complete, target)
+            mask = references.mask
+            far = (1 - mask) * (1 - expected(*(v[p] for p in _EXPECTED)))
+            concept = objective.regional_loss(complete, references.target, v[_ORIGINAL], mask, far)
+        else:
+            concept = objective.concept_loss(complete, references.target)
         kept = objective.concept_loss(v[Pass(LEARNER, text, grad=True)], v[Pass(BASE, text)])
         total = concept + self.weight * kept
         parts = {"concept": concept.detach(), "preservation": kept.detach()}
         if self.eta:
-            original = v[Pass(BASE, "base")]
+            original = v[_ORIGINAL]
             r_tar = objective.concept_direction(v[Pass(EXTRACTOR, "target")], v[Pass(EXTRACTOR, "empty")])
             scale = objective.adaptive_scale(objective.residual(complete, original), r_tar).detach()
             pure = objective.pure_learning_loss(complete, original, scale, r_tar)
             total = objective.total_loss(total, pure, self.eta)
             parts |= {"pure": pure.detach(), "lambda": scale.detach()}
         return Terms(total, parts)
+
+
+_ORIGINAL = Pass(BASE, "base")
+_EXPECTED = Pass(BASE, "class"), Pass(BASE, "empty")
+BEYOND = 1 / 12
+"""How far E goes beyond what the difference shows, in sides of the picture: parts that stick out are the concept's."""
+
+
+def expected(v_class: Tensor, v_empty: Tensor) -> Tensor:
+    """E of `AnchoredLearning`, [B, 1, H, W] in [0, 1], from the base's velocities [B, C, H, W]."""
+    return maps.widen(maps.threshold(maps.blur(maps.difference(v_class, v_empty))), BEYOND)
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

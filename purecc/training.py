@@ -16,7 +16,7 @@ from .concept import ConceptEmbedding, LayerHooks
 from .dataset import ConceptDataset, ConceptItem, batches
 from .field import Conditioner, VelocityField, velocities
 from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
-from .texts import ConceptTexts
+from .texts import ConceptTexts, class_prompt
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,8 @@ def text_of(texts: ConceptTexts, which: str) -> str:
     """The text that a pass is conditioned on."""
     if which == "empty":
         return ""
+    if which == "class":
+        return class_prompt(texts.class_word)
     return {"complete": texts.complete, "target": texts.target}.get(which, texts.base)
 
 

@@ -2,68 +2,7 @@
 
 import pytest
 import torch
-
-
-def square(low=0.0, high=1.0, side=16):
-    maps = torch.full((1, 1, side, side), low)
-    maps[..., 4:10, 5:12] = high
-    return maps
-
-
-class TestTheThreshold:
-    def test_two_levels_are_two_levels(self):
-        from purecc_pack.purecc.masks import threshold
-
-        for low, high in ((0.0, 1.0), (3.0, 3.5), (0.2, 40.0)):
-            mask = threshold(square(low, high))
-            inside = square().bool()
-            assert float(mask[inside].min()) > 0.97 and float(mask[~inside].max()) < 0.03
-            assert float(mask.min()) >= 0 and float(mask.max()) <= 1
-
-    def test_it_is_soft_and_rises_with_the_value(self):
-        from purecc_pack.purecc.masks import threshold
-
-        ramp = torch.linspace(0, 1, 64).view(1, 1, 8, 8)
-        mask = threshold(ramp).flatten()
-        assert bool((mask.diff() > 0).all()) and float(mask[31:33].mean()) == pytest.approx(0.5, abs=1e-3)
-
-    def test_levels_and_scale_make_no_difference(self):
-        from purecc_pack.purecc.masks import threshold
-
-        maps = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(threshold(5 + 30 * maps), threshold(maps), rtol=1e-3, atol=1e-4)
-
-    def test_what_does_not_differ_is_all_mask(self):
-        from purecc_pack.purecc.masks import threshold
-
-        for value in (0.0, 0.3, -2.0):
-            assert bool((threshold(torch.full((2, 1, 6, 6), value)) == 1).all())
-
-    def test_each_map_has_its_own_clusters(self):
-        from purecc_pack.purecc.masks import threshold
-
-        maps = torch.cat([square(0.0, 1.0), square(100.0, 200.0)])
-        torch.testing.assert_close(threshold(maps)[0], threshold(maps)[1], rtol=1e-4, atol=1e-5)
-
-
-class TestTheBlur:
-    def test_a_constant_stays(self):
-        from purecc_pack.purecc.masks import blur
-
-        for shape in ((2, 1, 12, 12), (1, 1, 64, 40)):
-            torch.testing.assert_close(blur(torch.full(shape, 0.7)), torch.full(shape, 0.7))
-
-    def test_a_point_spreads_evenly_and_keeps_its_sum(self):
-        from purecc_pack.purecc.masks import BLUR, blur
-
-        point = torch.zeros(1, 1, 49, 49)
-        point[..., 24, 24] = 1.0
-        spread = blur(point)[0, 0]
-        assert float(spread.sum()) == pytest.approx(1.0, abs=1e-5)
-        torch.testing.assert_close(spread, spread.T)
-        torch.testing.assert_close(spread, spread.flip(0))
-        places = torch.arange(49.0) - 24
-        assert float((spread.sum(0) * places.square()).sum().sqrt()) == pytest.approx(BLUR * 49, rel=0.05)
+from test_maps import square
 
 
 class Field:
@@ -95,7 +34,8 @@ class TestTheDifference:
         assert concept_mask(nothing, LATENTS, "", "a robot").shape == (2, 1, 16, 16)
 
     def test_it_is_the_rms_over_draws_and_channels(self):
-        from purecc_pack.purecc.masks import blur, difference
+        from purecc_pack.purecc.maps import blur
+        from purecc_pack.purecc.masks import difference
 
         more = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(2))
         expected = blur(more.square().mean(0, keepdim=True).sqrt()[None])
@@ -118,7 +58,8 @@ class TestTheDifference:
         assert not torch.equal(again.asked[0][1], x), "the seed decides the noise"
 
     def test_the_class_is_found_where_it_is(self):
-        from purecc_pack.purecc.masks import difference, threshold
+        from purecc_pack.purecc.maps import threshold
+        from purecc_pack.purecc.masks import difference
 
         inside = square().bool()
         mask = threshold(difference(Field(0.2 + square()[0].expand(4, -1, -1)), LATENTS, "a robot"))
@@ -128,7 +69,8 @@ class TestTheDifference:
 
 class TestTheNovelty:
     def test_it_is_what_the_base_gets_wrong_and_joins_the_mask(self):
-        from purecc_pack.purecc.masks import blur, concept_mask, novelty
+        from purecc_pack.purecc.maps import blur
+        from purecc_pack.purecc.masks import concept_mask, novelty
 
         class Knows(Field):
             """Predicts the true velocity of x0 = 0, wrongly in the square, whatever the prompt."""
@@ -147,7 +89,8 @@ class TestTheNovelty:
 
 class TestTheEvidence:
     def test_it_is_the_mean_difference_of_errors(self):
-        from purecc_pack.purecc.masks import WIDE_BLUR, blur, evidence
+        from purecc_pack.purecc.maps import blur
+        from purecc_pack.purecc.masks import WIDE_BLUR, evidence
 
         more = {p: torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(k)) for k, p in enumerate("abc")}
         field = Field(more)

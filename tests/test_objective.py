@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import functools
+import itertools
 import math
 
 import pytest
@@ -185,6 +186,24 @@ def test_fixed_scale_is_one_number_for_all_samples():
     torch.testing.assert_close(o.pure_learning_loss(v_c, v_b, 3.0, R_t), expected)
     torch.testing.assert_close(o.pure_learning_loss(v_c, v_b, torch.tensor(3.0), R_t), expected)
     torch.testing.assert_close(o.pure_learning_loss(v_c, v_b, torch.full((3,), 3.0), R_t), expected)
+
+
+def test_the_regional_loss_learns_inside_keeps_outside_and_asks_nothing_between():
+    v_complete, v, v_base = draw(11, count=3)
+    generator = torch.Generator().manual_seed(12)
+    mask, far = (torch.rand(3, 1, 5, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+    got = o.regional_loss(v_complete, v, v_base, mask, far)
+    for k in range(3):
+        total = 0.0
+        for c, y, x in itertools.product(range(4), range(5), range(6)):
+            place = (k, c, y, x)
+            learned, kept = v[place] - v_complete[place], v_base[place] - v_complete[place]
+            total += float(mask[k, 0, y, x] * learned**2 + far[k, 0, y, x] * kept**2)
+        assert float(got[k]) == pytest.approx(total / (4 * 5 * 6), rel=1e-9)
+    one, none = torch.ones_like(mask), torch.zeros_like(mask)
+    torch.testing.assert_close(o.regional_loss(v_complete, v, v_base, one, none), o.concept_loss(v_complete, v))
+    torch.testing.assert_close(o.regional_loss(v_complete, v, v_base, none, one), o.concept_loss(v_complete, v_base))
+    assert not o.regional_loss(v_complete, v, v_base, none, none).any()
 
 
 def test_total_weights_the_pure_learning_loss_by_eta():

@@ -17,7 +17,8 @@ from ..dataset import ConceptDataset
 from ..field import cat
 from ..files import Adapter
 from ..masks import mask_prompts
-from ..recipes import EXTRACTOR, LEARNER, needs_mask
+from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask
+from ..texts import class_prompt
 from ..training import Speaker, Trainee
 from .conditioning import HostConditioner, PromptCache, token_encoder
 from .embeddings import word_vectors
@@ -89,6 +90,8 @@ def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) ->
     device = model.load_device
     start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
     texts = ["", *more, *job.drift_prompts * bool(job.drift_every), *([job.sample_prompt] if job.sample_prompt else [])]
+    if needs(job.recipe, text="class"):
+        texts.append(class_prompt(dataset.class_word))
     if needs_mask(job.recipe) and dataset.kind == "instance":
         prompt, others = mask_prompts(dataset.class_word)
         texts += [prompt, *others]

@@ -84,6 +84,8 @@ def customise(
             dataset = with_masks(trainee, dataset, listener.say)
             if any(i.mask is not None for i in dataset.items):
                 listener.masks(dataset)
+            else:  # a mask of all is none, and needs fewer passes
+                job = replace(job, recipe=replace(job.recipe, masked=False))
         items = tuple(replace(i, latents=field_.latents_in(i.latents)) for i in dataset.items)
         scaled = replace(dataset, items=items)
         pool = ()

@@ -53,7 +53,7 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
 
 def test_it_is_what_the_model_itself_says(models, dataset):
     """Against the host's own sampling path: what the prompt changes or the base gets wrong, gated by the evidence."""
-    from purecc_pack.purecc import masks
+    from purecc_pack.purecc import maps, masks
 
     item = dataset.items[0]
     x0 = models.model.model.process_latent_in(item.latents)
@@ -68,10 +68,10 @@ def test_it_is_what_the_model_itself_says(models, dataset):
         wrong_by.append((n - x0) - base)
         errors = [(v - (n - x0)).square() for v in (named, *wrong)]
         evidence.append(torch.stack(errors[1:]).mean(0) - errors[0])
-    clusters = masks.threshold(masks.blur(torch.cat(squares).mean((0, 1), keepdim=True).sqrt()))
+    clusters = maps.threshold(maps.blur(torch.cat(squares).mean((0, 1), keepdim=True).sqrt()))
     new = torch.cat(wrong_by).mean(0, keepdim=True).square().mean(1, keepdim=True).sqrt()
-    clusters = torch.maximum(clusters, masks.threshold(masks.blur(new)))
-    evidence = masks.blur(torch.cat(evidence).mean((0, 1), keepdim=True), 0.12)
+    clusters = torch.maximum(clusters, maps.threshold(maps.blur(new)))
+    evidence = maps.blur(torch.cat(evidence).mean((0, 1), keepdim=True), 0.12)
     best = (evidence * clusters).max()
     expected = clusters * torch.sigmoid(evidence / best / 0.08) if best > 0 else clusters
     found = next(i for i in find(models, dataset).items if i.texts == item.texts)
