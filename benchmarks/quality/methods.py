@@ -22,8 +22,7 @@ class Method:
     Attributes:
         title: as tables name it.
         recipe: what the loop runs.
-        lr: peak rate of the LoRA.
-        embedding_lr: peak rate of the concept's vectors.
+        lr: peak rate of the LoRA; that of the concept's vectors is five times as much.
         input_token: whether the vectors of CLIP-L are trained.
         layer_wise: whether there is a vector for every block.
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
@@ -33,11 +32,15 @@ class Method:
     title: str
     recipe: Recipe
     lr: float = 2e-3
-    embedding_lr: float = 5e-3
     input_token: bool = True
     layer_wise: bool = False
     true_masks: bool = False
     ewc: float = 0.0
+
+    @property
+    def embedding_lr(self) -> float:
+        """Peak rate of the concept's vectors; 0 where there are none."""
+        return 5 * self.lr if self.input_token or self.layer_wise else 0.0
 
     def at(self, **changes: Any) -> Method:
         """The same with other settings; those of the recipe are told by its own names."""
@@ -48,10 +51,10 @@ class Method:
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
-OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=4e-3, embedding_lr=2e-2)
+OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=4e-3)
 
 METHODS: dict[str, Method] = {
-    "lora": PLAIN.at(title="LoRA (3), no embedding", embedding_lr=0.0, input_token=False),
+    "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),
     "lora-token": PLAIN,
     "prior": Method("prior preservation", PriorPreservation(1.0)),
     "dop": Method("DOP", OutputPreservation("base", 1.0)),
@@ -67,7 +70,7 @@ METHODS: dict[str, Method] = {
     "purecc-merged": PAPER.at(title="PureCC λ*, one stage", direction="theta2"),
     "purecc-layers": PAPER.at(title="PureCC λ*, layer-wise", input_token=False, layer_wise=True),
     "purecc-both": PAPER.at(title="PureCC λ*, token and layer-wise", layer_wise=True),
-    "purecc-none": PAPER.at(title="PureCC λ*, no embedding", embedding_lr=0.0, input_token=False),
+    "purecc-none": PAPER.at(title="PureCC λ*, no embedding", input_token=False),
     "eta-0.5": PAPER.at(title="PureCC λ*, η = 0.5", eta=0.5),
     "eta-1.5": PAPER.at(title="PureCC λ*, η = 1.5", eta=1.5),
     "eta-2": PAPER.at(title="PureCC λ*, η = 2", eta=2.0),
@@ -81,12 +84,12 @@ METHODS: dict[str, Method] = {
 
 SEARCH: dict[str, list[dict[str, float]]] = {
     "lora-token": [{"lr": lr} for lr in (5e-4, 1e-3, 2e-3, 4e-3)],
-    "dop": [{"lr": lr, "weight": m} for lr in (1e-3, 2e-3) for m in (1.0, 3.0)],
+    "dop": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
     "purecc": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (1.0, 2.0)],
-    "purecc-base": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (0.5, 1.0)],
-    "anchored": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
+    "purecc-base": [{"lr": lr, "eta": eta} for lr in (2e-3, 4e-3) for eta in (0.5, 1.0)],
+    "anchored": [{"lr": lr, "weight": m} for lr in (4e-3, 8e-3) for m in (0.3, 1.0)],
 }
-"""The same number of settings for every method that may be claimed."""
+"""The same number of settings for every method that may be claimed, around where first trials found it best."""
 
 CLAIMED = ("lora-token", "dop", "purecc", "purecc-base", "anchored")
 """The methods that are run on the claim concepts, beside the base."""

@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
-from statistics_of_runs import Curve, Estimate, Key, at_fidelity, bootstrap, mean_curve, mean_of, relative  # noqa: E402
+from statistics_of_runs import Curve, Estimate, Key, at_fidelity, bootstrap, mean_curve, mean_of, relative, score  # noqa: E402
 
 RESULTS = HERE / "results"
 
@@ -169,6 +169,13 @@ def main() -> None:
             f"Means with 95 % intervals (two-level bootstrap over concepts and seeds). Last step: {runs.last}.\n",
             last_step(runs, list(COLUMNS)),
         ]
+        if phase == "search":
+            lines = [[runs.titles[m], bootstrap(runs.keys, score(runs.curves[m], runs.base))] for m in runs.curves]
+            text += [
+                "## What is searched for\n",
+                f"{score.__doc__.split(': ')[1]}\n",
+                table(["method", "score"], lines),
+            ]
         if phase == "claim":
             text += ["## Relative to LoRA, above the base\n"]
             names = ("leak", "leak other", "class")

@@ -80,6 +80,26 @@ def at_fidelity(runs: Mapping[Key, Curve], name: str, fidelity: float) -> Callab
     return figure
 
 
+def best_step(runs: Mapping[Key, Curve], keys: Sequence[Key]) -> int:
+    """The measured step with the highest mean fidelity; the earliest of equals."""
+    curve = mean_curve(runs, keys, "fidelity")
+    return sorted(set.intersection(*(set(runs[key]) for key in keys)))[curve.index(max(curve))]
+
+
+def score(runs: Mapping[Key, Curve], base: Mapping[Key, Mapping[str, float]]) -> Callable[[Sequence[Key]], float]:
+    """Fidelity - (leak above the base's + concept for the class word) / 2, in the mean, at the best step."""
+
+    def at(key: Key, step: int) -> float:
+        figures = runs[key][step]
+        return figures["fidelity"] - (figures["leak"] - base[key]["leak"] + figures["class"]) / 2
+
+    def figure(keys: Sequence[Key]) -> float:
+        steps = set.intersection(*(set(runs[key]) for key in keys))
+        return max(fmean(at(key, step) for key in keys) for step in steps)
+
+    return figure
+
+
 def relative(
     runs: Mapping[Key, Curve], lora: Mapping[Key, Curve], base: Mapping[Key, Mapping[str, float]], name: str, step: int
 ) -> Callable[[Sequence[Key]], float]:

@@ -83,14 +83,14 @@ def _photo(ground: Image.Image, things: Image.Image, rng: Random) -> Image.Image
 
 
 def _glass(lead: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> Image.Image:
-    """Stained glass: cells of one colour each between leads."""
-    values, side, step = _floats(_together(ground, things)), ground.width, 8
+    """Stained glass: cells between leads, each half of one colour and half of what is behind it."""
+    values, side, step = _floats(_together(ground, things)), ground.width, 19
     ys, xs = np.mgrid[0:side, 0:side].astype(np.float32)
     centres = np.array(
         [
-            (x + rng.uniform(-2.5, 2.5), y + rng.uniform(-2.5, 2.5))
-            for y in range(-4, side + 8, step)
-            for x in range(-4, side + 8, step)
+            (x + rng.uniform(-5, 5), y + rng.uniform(-5, 5))
+            for y in range(-step // 2, side + step, step)
+            for x in range(-step // 2, side + step, step)
         ],
         np.float32,
     )
@@ -99,19 +99,19 @@ def _glass(lead: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> 
     cell = distance.argmin(-1)
     sums = np.stack([np.bincount(cell.ravel(), values[..., c].ravel(), len(centres)) for c in range(3)], -1)
     colours = sums / np.maximum(np.bincount(cell.ravel(), minlength=len(centres)), 1)[:, None]
-    edge = (nearest[..., 1] - nearest[..., 0] < 1.6)[..., None]
-    return _picture(np.where(edge, np.array(lead, np.float32), colours[cell]))
+    edge = (nearest[..., 1] - nearest[..., 0] < 3.4)[..., None]
+    return _picture(np.where(edge, np.array(lead, np.float32), 0.5 * colours[cell] + 0.5 * values))
 
 
 def _neon(night: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> Image.Image:
-    """Things as tubes of light, with a glow, before a ground that all but disappears."""
+    """Things as tubes of light, with a glow, before a ground at night."""
     alpha = things.getchannel("A")
     rim = _floats(alpha.filter(ImageFilter.MaxFilter(3))) - _floats(alpha.filter(ImageFilter.MinFilter(5)))
     tube = (rim / 255)[..., None]
     colour = _floats(things.convert("RGB").filter(ImageFilter.GaussianBlur(2)))
     colour = colour / np.maximum(colour.max(-1, keepdims=True), 40) * 255
     glow = _floats(_picture(colour * tube).filter(ImageFilter.GaussianBlur(3)))
-    dark = np.array(night, np.float32) + 0.3 * (_floats(ground) - 128) + 20
+    dark = np.array(night, np.float32) + 0.42 * _floats(ground)
     inside = (_floats(alpha) / 255)[..., None]
     body = dark * (1 - 0.7 * inside) + 0.45 * colour * inside
     return _picture(body * (1 - tube) + (0.6 * colour + 0.4 * 255) * tube + 1.2 * glow * (1 - tube))
@@ -120,24 +120,24 @@ def _neon(night: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> 
 def _chalk(board: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> Image.Image:
     """Strokes of coloured chalk on a board."""
     side = ground.width
-    noise = np.random.default_rng(rng.getrandbits(32)).random((2 * side, 2 * side))
-    strokes = np.stack([noise[i : i + side, 2 * side - i - side : 2 * side - i] for i in range(9)]).mean(0)
-    cover = ((strokes - 0.5) * 7 + 0.5).clip(0, 1)[..., None]
+    noise = np.random.default_rng(rng.getrandbits(32)).random((side // 2, side // 2)).repeat(4, 0).repeat(4, 1)
+    strokes = np.stack([noise[i : i + side, 2 * side - i - side : 2 * side - i] for i in range(18)]).mean(0)
+    cover = ((strokes - 0.5) * 5 + 0.6).clip(0, 1)[..., None]
     inside = (_floats(things.getchannel("A")) / 255)[..., None]
     pastel = 0.65 * _floats(_together(ground, things)) + 0.35 * 255
-    weight = cover * (0.4 + 0.55 * inside)
+    weight = cover * (0.6 + 0.35 * inside)
     return _picture(np.array(board, np.float32) * (1 - weight) + pastel * weight)
 
 
 def _comic(dot: RGB, ground: Image.Image, things: Image.Image, rng: Random) -> Image.Image:
     """Few levels of colour under a screen of dots, which grow with darkness."""
-    values, side, period = _floats(_together(ground, things)), ground.width, 6
+    values, side, period = _floats(_together(ground, things)), ground.width, 24
     levels = (values / 85).round() * 85
     ys, xs = np.mgrid[0:side, 0:side].astype(np.float32)
     u, v = (xs + ys + rng.uniform(0, period)) % period, (xs - ys + rng.uniform(0, period)) % period
-    radius = 2.9 * np.sqrt(1 - 0.75 * values.mean(-1) / 255)
+    radius = 10 * np.sqrt(1 - 0.75 * values.mean(-1) / 255)
     screen = (np.hypot(u - period / 2, v - period / 2) < radius * 0.8)[..., None]
-    return _picture(np.where(screen, 0.35 * levels + 0.65 * np.array(dot, np.float32), levels))
+    return _picture(np.where(screen, 0.4 * levels + 0.6 * np.array(dot, np.float32), levels))
 
 
 STYLES: dict[str, Style] = {

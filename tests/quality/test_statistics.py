@@ -5,6 +5,7 @@ import math
 import pytest
 import report
 import statistics_of_runs as stats
+import targets
 
 STEPS = (50, 100, 200)
 KEYS = [(concept, seed) for concept in ("a", "b", "c") for seed in range(5)]
@@ -73,3 +74,46 @@ def test_the_report_holds_what_all_methods_have(tmp_path):
     assert "| two | 0.900 [0.900, 0.900] | 0.0400 [0.0400, 0.0400] |" in text
     report.plot(runs, tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<polyline") == 2
+
+
+def test_the_best_step_and_what_a_search_looks_for():
+    runs = curves((0.2, 0.8, 0.8), (0, 0, 0))
+    assert stats.best_step(runs, KEYS) == 100
+    base = {key: {"leak": 0.1} for key in KEYS}
+    for key in KEYS:
+        for step, leak, taken in ((50, 0.1, 0.0), (100, 0.5, 0.2), (200, 0.1, 0.4)):
+            runs[key][step] |= {"leak": leak, "class": taken}
+    assert stats.score(runs, base)(KEYS) == pytest.approx(0.8 - 0.4 / 2)
+
+
+def claimed(ours, lora, dop):
+    """Runs of three methods with these drifts, ours with the same fidelity as LoRA."""
+    records = []
+    for label, drifts in (("anchored", ours), ("lora-token", lora), ("dop", dop)):
+        for c, s in KEYS:
+            curve = {
+                str(step): {"fidelity": f, "drift": d, "leak": 10 * d, "class": 0.0, "follow": 0.98}
+                for step, f, d in zip(STEPS, (0.2, 0.6, 0.85), drifts, strict=True)
+            }
+            base = {"fidelity": 0.0, "drift": 0.0, "leak": 0.05, "class": 0.0, "follow": 0.985}
+            records.append({"label": label, "title": label, "concept": c, "seed": s, "base": base, "curve": curve})
+    return report.Runs(records)
+
+
+def test_targets_are_met_or_missed():
+    met = claimed((0.001, 0.002, 0.004), (0.01, 0.02, 0.04), (0.005, 0.01, 0.03))
+    found = {(t.measure, t.aim): targets.verdict(stats.bootstrap(met.keys, t.over)) for t in targets.targets(met)}
+    assert set(found.values()) == {"met"} and len(found) == 4 + 2 * len(report.LEVELS)
+    worse = claimed((0.008, 0.015, 0.03), (0.01, 0.02, 0.04), (0.005, 0.01, 0.03))
+    found = {(t.measure, t.aim): targets.verdict(stats.bootstrap(worse.keys, t.over)) for t in targets.targets(worse)}
+    assert found["concept on the requested background", "not below LoRA's best"] == "met"
+    assert found["confound, unnamed", "at most 0.2 of LoRA's, above the base"] == "missed"
+    assert found["drift at fidelity 0.6", "at most 1/4 of LoRA's"] == "missed"
+    assert found["drift at fidelity 0.6", "below DOP's"] == "missed"
+    assert "| missed |" in targets.page(worse)
+
+
+def test_a_verdict_knows_noise_and_what_cannot_be_told():
+    assert targets.verdict(stats.Estimate(-0.1, -0.3, 0.1)) == "met in the mean, inside the noise"
+    assert targets.verdict(stats.Estimate(0.1, -0.1, 0.3)) == "missed in the mean, inside the noise"
+    assert "cannot be told" in targets.verdict(stats.Estimate(float("nan"), 0.0, 0.0))

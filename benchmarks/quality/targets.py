@@ -1,0 +1,125 @@
+"""What was aimed for beside what was reached: python benchmarks/quality/targets.py writes results/targets.md
+
+The targets were set before anything was measured. Each is a quantity that is met at or below 0, with its interval over
+the claim concepts: met if all of the interval is, missed if none of it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from report import LEVELS, RESULTS, Runs, rows, table  # noqa: E402
+from statistics_of_runs import Estimate, Key, at_fidelity, best_step, bootstrap, mean_of  # noqa: E402
+
+OURS, LORA, DOP = "anchored", "lora-token", "dop"
+Figure = Callable[[Sequence[Key]], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line.
+
+    Attributes:
+        measure: in words.
+        aim: in words.
+        parts: figures that are shown, by name.
+        over: what is left to the target; met at or below 0.
+    """
+
+    measure: str
+    aim: str
+    parts: dict[str, Figure]
+    over: Figure
+
+
+def verdict(over: Estimate) -> str:
+    """Met, missed, or neither by the interval."""
+    if over.mean != over.mean:
+        return "cannot be told: the curves do not meet"
+    if over.high <= 0:
+        return "met"
+    if over.low > 0:
+        return "missed"
+    return "met in the mean, inside the noise" if over.mean <= 0 else "missed in the mean, inside the noise"
+
+
+def targets(runs: Runs) -> list[Target]:
+    """All of them; rates are each method's own at its step of highest mean fidelity."""
+    ours, lora, dop = (runs.curves[label] for label in (OURS, LORA, DOP))
+    steps = {label: best_step(runs.curves[label], runs.keys) for label in (OURS, LORA)}
+
+    def at_best(label: str, name: str) -> Figure:
+        return mean_of(runs.curves[label], name, steps[label])
+
+    def of_base(name: str) -> Figure:
+        return lambda keys: sum(runs.base[k][name] for k in keys) / len(keys)
+
+    mine, theirs = at_best(OURS, "fidelity"), at_best(LORA, "fidelity")
+    out = [
+        Target(
+            "concept on the requested background", "not below LoRA's best",
+            {"anchored": mine, "LoRA": theirs}, lambda keys: theirs(keys) - mine(keys),
+        )
+    ]  # fmt: skip
+    for name, words in (("leak", "confound, unnamed"), ("class", "concept for the class word")):
+        a, b, ground = at_best(OURS, name), at_best(LORA, name), of_base(name)
+        out.append(
+            Target(
+                words, "at most 0.2 of LoRA's, above the base", {"anchored": a, "LoRA": b, "base": ground},
+                lambda keys, a=a, b=b, g=ground: a(keys) - g(keys) - 0.2 * (b(keys) - g(keys)),
+            )
+        )  # fmt: skip
+    follow, ground = mean_of(ours, "follow", runs.last), of_base("follow")
+    out.append(
+        Target(
+            "prompt followed without it", "within 1 point of the base", {"anchored": follow, "base": ground},
+            lambda keys: ground(keys) - follow(keys) - 0.01,
+        )
+    )  # fmt: skip
+    for level in LEVELS:
+        a, b, c = (at_fidelity(curves, "drift", level) for curves in (ours, lora, dop))
+        out.append(
+            Target(
+                f"drift at fidelity {level:g}", "at most 1/4 of LoRA's", {"anchored": a, "LoRA": b},
+                lambda keys, a=a, b=b: a(keys) - b(keys) / 4,
+            )
+        )  # fmt: skip
+        out.append(
+            Target(
+                f"drift at fidelity {level:g}", "below DOP's", {"anchored": a, "DOP": c},
+                lambda keys, a=a, c=c: a(keys) - c(keys),
+            )
+        )  # fmt: skip
+    return out
+
+
+def page(runs: Runs) -> str:
+    """The table."""
+    lines = []
+    for target in targets(runs):
+        shown = "; ".join(f"{name} {bootstrap(runs.keys, figure)}" for name, figure in target.parts.items())
+        over = bootstrap(runs.keys, target.over)
+        lines.append([target.measure, target.aim, shown, over, verdict(over)])
+    return table(["measure", "target", "measured", "over the target by", ""], lines)
+
+
+def main() -> None:
+    """Writes the page."""
+    runs = Runs(rows("claim"))
+    seeds, concepts = len({s for _, s in runs.keys}), len({c for c, _ in runs.keys})
+    text = (
+        "# Targets\n\n"
+        f"{concepts} claim concepts, {seeds} seeds. Rates at each method's own step of highest mean fidelity.\n\n"
+    ) + page(runs)
+    (RESULTS / "targets.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
