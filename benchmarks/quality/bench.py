@@ -19,6 +19,7 @@ from torch import Tensor
 
 from purecc_pack.purecc import files, recipes, sampling
 from purecc_pack.purecc.branches import LoraSpec
+from purecc_pack.purecc.dataset import ConceptItem
 from purecc_pack.purecc.field import velocities
 from purecc_pack.purecc.files import Adapter
 from purecc_pack.purecc.host import datasets, latents
@@ -87,13 +88,15 @@ class World:
         pictures = [latents.from_pil(picture) for picture in pictures_of(concept)]
         return datasets.build(pictures, concept.captions, concept.class_word, concept.kind, self.vae, 96)
 
+    def true_mask(self, concept: Concept, item: ConceptItem) -> Tensor:
+        """Where the concept is in a reference by the drawing code, as a careful user's mask would be, [1, 1, h, w]."""
+        scene = next(s for s in concept.scenes if torch.equal(latents.from_pil(draw_scene(s))[0], item.image))
+        inside = torch.from_numpy(segment(scene) == 1)[None, None].float()
+        return torch.nn.functional.avg_pool2d(inside, 8)
+
     def with_true_masks(self, concept: Concept):
-        """The dataset with the masks that the drawing code gives, as a careful user's would be."""
-        scenes = {latents.from_pil(draw_scene(scene))[0].numpy().tobytes(): scene for scene in concept.scenes}
-        items = []
-        for item in self.dataset(concept).items:
-            inside = torch.from_numpy(segment(scenes[item.image.numpy().tobytes()]) == 1)[None, None].float()
-            items.append(replace(item, mask=torch.nn.functional.avg_pool2d(inside, 8)))
+        """The dataset with these masks."""
+        items = (replace(item, mask=self.true_mask(concept, item)) for item in self.dataset(concept).items)
         return replace(self.dataset(concept), items=tuple(items))
 
     def _true_features(self, concept: Concept) -> Tensor:

@@ -32,9 +32,7 @@ def main() -> None:
     from purecc_pack.purecc.host.assembly import assembled
     from purecc_pack.purecc.host.copies import trainable_world
     from purecc_pack.purecc.host.job import Job
-    from purecc_pack.purecc.host.latents import from_pil
     from purecc_pack.purecc.recipes import EXTRACTOR, PureLearning
-    from purecc_pack.purecc.tiny.scenes import draw, segment
 
     world, lines = World(STATE), []
     for folder in sorted(STATE.glob("extractor-200/*")):
@@ -43,7 +41,6 @@ def main() -> None:
         if concept.kind == "style":
             continue
         dataset, extractor = world.dataset(concept), load_extractor(folder)
-        scenes = {from_pil(draw(scene))[0].numpy().tobytes(): scene for scene in concept.scenes}
         job = Job(NAME, PureLearning(), layer_wise=extractor.layers is not None)
         energy = outside = area = 0.0
         with (
@@ -53,8 +50,7 @@ def main() -> None:
         ):
             generator = torch.Generator().manual_seed(0)
             for item in dataset.items:
-                scene = scenes[item.image.numpy().tobytes()]
-                away = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) != 1)[None].float(), 8)
+                away = 1 - world.true_mask(concept, item)
                 x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
                 t = objective.sample_timesteps(DRAWS, generator, shift=3.0)
                 x_t = objective.interpolate(x0, torch.randn(x0.shape, generator=generator), t)

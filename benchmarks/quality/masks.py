@@ -23,7 +23,6 @@ def main() -> None:
     from report import table
 
     from purecc_pack.purecc.host.masking import find_masks
-    from purecc_pack.purecc.tiny.scenes import draw, segment
 
     world = World(ROOT / "build" / "quality")
     lines, strips = [], []
@@ -31,12 +30,10 @@ def main() -> None:
         if concept.kind == "style":
             continue
         masked = find_masks(world.model, world.clip, world.dataset(concept), lambda text: None)
-        by_picture = {item.image.numpy().tobytes(): item.mask for item in masked.items}
         scores, strip = [], []
-        for scene in concept.scenes:
-            picture = draw(scene)
-            mask = by_picture[_key(picture)][0, 0]
-            true = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) == 1)[None].float(), 8)[0]
+        for item in masked.items:
+            picture = Image.fromarray((item.image * 255).round().byte().numpy())
+            mask, true = item.mask[0, 0], world.true_mask(concept, item)[0, 0]
             a, b = mask > 0.5, true > 0.5
             inside = float((mask * true).sum() / true.sum())
             outside = float((mask * (1 - true)).sum() / (1 - true).sum())
@@ -54,12 +51,6 @@ def main() -> None:
             sheet.paste(picture.convert("RGB"), (column * side, row * side))
     sheet.save(HERE / "results" / "masks.png")
     print(text)
-
-
-def _key(picture) -> bytes:
-    from purecc_pack.purecc.host.latents import from_pil
-
-    return from_pil(picture)[0].numpy().tobytes()
 
 
 if __name__ == "__main__":
