@@ -63,7 +63,7 @@ def _anchor() -> list[io.Input]:
     return [
         io.Float.Input(
             "anchor_weight",
-            default=2.0,
+            default=1.0,
             min=0.0,
             max=100.0,
             step=0.1,
@@ -88,7 +88,7 @@ def _anchor() -> list[io.Input]:
     ]
 
 
-METHODS = ["PureCC", "LoRA", "prior preservation", "DOP", "BPP", "anchored"]
+METHODS = ["anchored", "PureCC (paper)", "LoRA", "prior preservation", "DOP", "BPP"]
 
 
 class PureLearning(io.ComfyNode):
@@ -100,23 +100,23 @@ class PureLearning(io.ComfyNode):
             node_id="PureCCPureLearning",
             display_name="Pure Learning",
             category=CATEGORY,
-            description="Stage 2 of PureCC: trains a fresh LoRA to learn the concept and nothing else, guided by the "
-            "extractor with the adaptive scale λ*. Also trains by other methods, for comparison.",
+            description="Trains a LoRA to learn the concept and nothing else: by anchored learning, or by stage 2 of "
+            "PureCC, guided by an extractor with the adaptive scale λ*. Also trains by other methods, for comparison.",
             search_aliases=["purecc stage 2", "train lora", "dreambooth", "preservation"],
             inputs=[
                 *_models(),
                 Extractor.Input(
-                    "extractor", optional=True, tooltip="From Train Extractor or Load Adapter. PureCC needs it."
+                    "extractor", optional=True, tooltip="From Train Extractor or Load Adapter. Only PureCC needs it."
                 ),
                 *training_inputs.common("my_concept", SEED_NOTE),
                 io.Combo.Input(
                     "method",
                     options=METHODS,
-                    tooltip="PureCC: the paper's pure learning. LoRA: plain fine-tuning. prior preservation: "
-                    "DreamBooth's, on "
-                    "images of the class that the base draws. DOP and BPP: keep the base's prediction for the class "
-                    "text, or for the empty prompt. anchored: learns only what is inside each reference's mask, "
-                    "and is held to the untouched base elsewhere; it needs no extractor.",
+                    tooltip="anchored: learns what is inside each reference's mask and is held to the untouched base "
+                    "elsewhere; it needs no extractor. PureCC (paper): the paper's pure learning, for which eta, scale "
+                    "and v_original are. The others are for comparison. LoRA: plain fine-tuning. prior preservation: "
+                    "DreamBooth's, on images of the class that the base draws. DOP and BPP: keep the base's prediction "
+                    "for the class text, or for the empty prompt.",
                 ),
                 io.Float.Input(
                     "eta",
@@ -124,9 +124,8 @@ class PureLearning(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="η, the weight of pure learning against L_CC (15). The paper's is 1. For the other "
-                    "methods: the "
-                    "weight of what preserves; anchored has anchor_weight instead.",
+                    tooltip="For PureCC: η, the weight of pure learning against L_CC (15). The paper's is 1. For prior "
+                    "preservation, DOP and BPP: the weight of what preserves. anchored has anchor_weight instead.",
                 ),
                 io.Combo.Input(
                     "scale",
@@ -195,7 +194,7 @@ class PureLearning(io.ComfyNode):
 def _recipe(values: dict) -> recipes.Recipe:
     eta = values["eta"]
     return {
-        "PureCC": recipes.PureLearning(
+        "PureCC (paper)": recipes.PureLearning(
             eta, None if values["scale"] == "adaptive" else values["fixed_scale"], values["v_original"]
         ),
         "LoRA": recipes.ConceptCustomisation(),

@@ -202,10 +202,10 @@ def learn(models, dataset, **values):
 @pytest.mark.parametrize(
     ("values", "weight", "masked", "prompts"),
     [
-        ({}, 2.0, True, None),
+        ({}, 1.0, True, None),
         ({"anchor_weight": 0.5, "eta": 3.0, "scale": "fixed"}, 0.5, True, None),
-        ({"mask": False, "pool_prompts": " a lake \n\na [class] on sand"}, 2.0, False, ("a lake", "a robot on sand")),
-        ({"pool_prompts": " \n"}, 2.0, True, ()),
+        ({"mask": False, "pool_prompts": " a lake \n\na [class] on sand"}, 1.0, False, ("a lake", "a robot on sand")),
+        ({"pool_prompts": " \n"}, 1.0, True, ()),
     ],
 )
 def test_anchored_needs_no_extractor(models, dataset, values, weight, masked, prompts):

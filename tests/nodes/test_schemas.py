@@ -55,6 +55,6 @@ def test_types_of_the_host_where_it_has_them(nodes):
     inputs = {entry.id: entry for entry in schema.inputs}
     assert inputs["eta"].default == 1.0 and inputs["scale"].options[0] == "adaptive"
     assert inputs["v_original"].options == ["theta2", "theta2 stop-gradient", "base"]
-    assert inputs["method"].options[:5] == ["PureCC", "LoRA", "prior preservation", "DOP", "BPP"]
+    assert inputs["method"].options == ["anchored", "PureCC (paper)", "LoRA", "prior preservation", "DOP", "BPP"]
     curves = nodes["PureCCTrainingCurves"].GET_SCHEMA()
     assert [i.get_io_type() for i in curves.inputs] == ["LOSS_MAP", "LOSS_MAP"]

@@ -20,7 +20,7 @@ def extract(models, dataset, **values):
 def learn(models, dataset, **values):
     from purecc_pack.nodes import PureLearning
 
-    given = {"model": models.model, "clip": models.clip, "dataset": dataset, **QUICK, **values}
+    given = {"model": models.model, "clip": models.clip, "dataset": dataset, "pool_images": 2, **QUICK, **values}
     return runs.execute(PureLearning, **given).args
 
 
@@ -40,10 +40,11 @@ def expected_recipes():
         PureLearning,
     )
 
+    paper = {"method": "PureCC (paper)"}
     return [
-        ({}, PureLearning()),
-        ({"eta": 0.5, "v_original": "base"}, PureLearning(0.5, v_original="base")),
-        ({"scale": "fixed", "fixed_scale": 3.0}, PureLearning(scale=3.0)),
+        (paper, PureLearning()),
+        ({**paper, "eta": 0.5, "v_original": "base"}, PureLearning(0.5, v_original="base")),
+        ({**paper, "scale": "fixed", "fixed_scale": 3.0}, PureLearning(scale=3.0)),
         ({"method": "LoRA"}, ConceptCustomisation()),
         ({"method": "prior preservation", "eta": 2.0, "pool_images": 1}, PriorPreservation(2.0)),
         ({"method": "DOP"}, OutputPreservation("base")),
@@ -56,7 +57,7 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
     values, recipe = expected_recipes()[case]
     theirs = extractor if type(recipe).__name__ == "PureLearning" else None
     adapter, lora, loss = learn(models, dataset, extractor=extractor, **values)
-    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=values.get("pool_images", 48))
+    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=values.get("pool_images", 2))
     assert adapter.id == runs.customise(models, dataset, job, extractor=theirs).adapter.id
     assert runs.digest(lora) == runs.digest(adapter.lora)
     assert loss["title"] == "pure learning" and len(loss["loss"]) == 2
@@ -157,7 +158,7 @@ def shown(monkeypatch):
 
 def test_progress_with_step_loss_scale_time_and_samples(models, dataset, extractor, shown):
     bars, lines = shown
-    learn(models, dataset, extractor=extractor, steps=3, sample_every=2, vae=models.vae)
+    learn(models, dataset, method="PureCC (paper)", extractor=extractor, steps=3, sample_every=2, vae=models.vae)
     assert all(node == "7" for node, _ in lines)
     texts = [text for _, text in lines]
     assert texts[0] == "pure learning: reading the captions"
@@ -204,9 +205,9 @@ def test_inputs_that_cannot_be_used_are_refused(models, dataset, values, message
 
 def test_pure_learning_without_its_extractor(models, dataset, learned):
     with pytest.raises(ValueError, match="connect the output of Train Extractor or Load Adapter"):
-        learn(models, dataset)
+        learn(models, dataset, method="PureCC (paper)")
     with pytest.raises(ValueError, match="'pure' is an adapter, not an extractor"):
-        learn(models, dataset, extractor=learned.adapter)
+        learn(models, dataset, method="PureCC (paper)", extractor=learned.adapter)
 
 
 def unet_model():
@@ -304,7 +305,8 @@ def test_plot_loss_graph_and_training_curves_take_the_losses(models, dataset, ex
 
     from purecc_pack.nodes import TrainingCurves
 
-    loss = learn(models, dataset, extractor=extractor, drift_every=1, drift_prompts="a lake")[2]
+    values = {"method": "PureCC (paper)", "drift_every": 1, "drift_prompts": "a lake"}
+    loss = learn(models, dataset, extractor=extractor, **values)[2]
     graph = LossGraphNode.PREPARE_CLASS_CLONE(None).execute(loss, "loss")
     assert graph.ui.values
     (picture,) = runs.execute(TrainingCurves, loss=loss, loss_2=extract(models, dataset)[1]).args
