@@ -29,7 +29,15 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class PureCCExtension(ComfyExtension):
-    """What the host loads: the list above."""
+    """What the host loads: the list above, and the routes of the live panel."""
+
+    async def on_load(self) -> None:
+        """Adds the routes."""
+        from server import PromptServer
+
+        from ..purecc.host import routes
+
+        routes.register(PromptServer.instance.routes)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Returns the node classes."""

@@ -41,6 +41,7 @@ class TrainExtractor(io.ComfyNode):
                 *training_inputs.common("my_extractor", SEED_NOTE),
                 *training_inputs.embeddings(),
                 *training_inputs.rare(),
+                *training_inputs.kept(),
             ],
             outputs=[
                 Extractor.Output("extractor", display_name="extractor", tooltip="For Pure Learning or Save Adapter."),
@@ -48,13 +49,13 @@ class TrainExtractor(io.ComfyNode):
                     "loss", display_name="loss", tooltip="For Training Curves, or the stock Plot Loss Graph."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
     def execute(cls, model, clip, dataset, **values) -> io.NodeOutput:
         job = Job(recipe=recipes.ConceptCustomisation(), kind="extractor", **training_inputs.job_options(values))
-        adapter, loss = run(model, clip, dataset, job, cls.hidden.unique_id, "extractor", vae=values.get("vae"))
+        adapter, loss = run(model, clip, dataset, job, title="extractor", **training_inputs.run_options(values, cls))
         return io.NodeOutput(adapter, loss)
 
 
@@ -160,6 +161,7 @@ class PureLearning(io.ComfyNode):
                 ),
                 *training_inputs.rare(),
                 *_anchor(),
+                *training_inputs.kept(),
             ],
             outputs=[
                 Adapter.Output("adapter", display_name="adapter", tooltip="For Apply Adapter and Save Adapter."),
@@ -172,7 +174,7 @@ class PureLearning(io.ComfyNode):
                     "loss", display_name="loss", tooltip="For Training Curves, or the stock Plot Loss Graph."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -185,9 +187,8 @@ class PureLearning(io.ComfyNode):
             **training_inputs.job_options(values),
         )
         used = extractor if recipes.needs(recipe, recipes.EXTRACTOR) else None
-        adapter, loss = run(
-            model, clip, dataset, job, cls.hidden.unique_id, "pure learning", vae=values.get("vae"), extractor=used
-        )
+        options = training_inputs.run_options(values, cls)
+        adapter, loss = run(model, clip, dataset, job, title="pure learning", extractor=used, **options)
         return io.NodeOutput(adapter, dict(adapter.lora), loss)
 
 

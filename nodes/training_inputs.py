@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..purecc.branches import TARGETS, LoraSpec
 from ..purecc.host.field import PRECISIONS
+from ..purecc.host.saving import Saving
 from ..purecc.measure import UNRELATED_PROMPTS
 from ..purecc.training import Settings
 
@@ -175,13 +176,16 @@ def rare() -> list[io.Input]:
             min=0,
             max=10_000,
             advanced=True,
-            tooltip="Steps between two sample pictures on the node, if a VAE is connected. 0: none.",
+            tooltip="Steps between two sample pictures on the node, if a VAE is connected. 0: only when you press "
+            "Sample now.",
         ),
         io.String.Input(
             "sample_prompt",
             default="",
+            multiline=True,
             advanced=True,
-            tooltip="Prompt of the sample pictures, with [v] for the concept. Empty: the first caption.",
+            tooltip="Prompts of the sample pictures, one a line, with [v] for the concept; the base draws each without "
+            "the concept beside it. Empty: the first caption.",
         ),
         io.String.Input(
             "trace_steps",
@@ -191,6 +195,40 @@ def rare() -> list[io.Input]:
             "safetensors in output/purecc/traces.",
         ),
         io.Vae.Input("vae", optional=True, tooltip="Draws the sample pictures. Training does not need it."),
+    ]
+
+
+def kept() -> list[io.Input]:
+    """What is written while training goes on; last, so that workflows saved before there were any still fit."""
+    return [
+        io.Int.Input(
+            "autosave_every",
+            default=0,
+            min=0,
+            max=10_000,
+            advanced=True,
+            tooltip="Steps between two adapters that are saved of themselves, as NAME_step100 and so on, where Save "
+            "Adapter saves. 0: none. They stay when you cancel.",
+        ),
+        io.Int.Input(
+            "autosave_keep",
+            default=3,
+            min=1,
+            max=1000,
+            advanced=True,
+            tooltip="How many of these are kept: the newest. Only files that this run saved of itself are deleted.",
+        ),
+        io.Float.Input(
+            "best_drift",
+            default=0.0,
+            min=0.0,
+            max=100.0,
+            step=0.001,
+            round=1e-6,
+            advanced=True,
+            tooltip="Saves the best so far as NAME_best: the lowest smoothed concept loss among the steps whose drift "
+            "was measured (drift_every) and is at most this. 0: no.",
+        ),
     ]
 
 
@@ -229,11 +267,32 @@ def job_options(values: dict[str, Any]) -> dict[str, Any]:
         "checkpointing": values["gradient_checkpointing"],
         "deterministic": values["deterministic"],
         "drift_every": values["drift_every"],
-        "drift_prompts": tuple(p.strip() for p in values["drift_prompts"].splitlines() if p.strip()),
+        "drift_prompts": _lines(values["drift_prompts"]),
         "sample_every": values["sample_every"] if values.get("vae") is not None else 0,
-        "sample_prompt": values["sample_prompt"].strip(),
+        "sample_prompts": _lines(values["sample_prompt"]),
         "trace_steps": _steps(values["trace_steps"]),
     }
+
+
+def run_options(values: dict[str, Any], node: type[io.ComfyNode]) -> dict[str, Any]:
+    """Where a job runs, and what is written and drawn meanwhile."""
+    return {
+        "node_id": node.hidden.unique_id,
+        "workflow": _workflow(node.hidden.extra_pnginfo),
+        "vae": values.get("vae"),
+        "saving": Saving(values["autosave_every"], values["autosave_keep"], values["best_drift"]),
+    }
+
+
+def _workflow(sent: dict | None) -> str | None:
+    """The id of the workflow that the front end queued, from what it sends to be saved in pictures."""
+    saved = (sent or {}).get("workflow")
+    identity = saved.get("id") if isinstance(saved, dict) else None
+    return identity if isinstance(identity, str) else None
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _steps(text: str) -> frozenset[int]:

@@ -12,13 +12,22 @@ INK, GRID = (40, 44, 52), (224, 226, 230)
 COLOURS = ((31, 119, 180), (214, 96, 20))
 
 
+class Smooth:
+    """Exponential moving average, corrected for its start; of one value after the other."""
+
+    def __init__(self, weight: float = 0.95):
+        self._weight, self._mean, self._count = weight, 0.0, 0
+
+    def __call__(self, value: float) -> float:
+        """The average with this value in."""
+        self._count += 1
+        self._mean = self._weight * self._mean + (1.0 - self._weight) * value
+        return self._mean / (1.0 - self._weight**self._count)
+
+
 def smooth(values: Sequence[float], weight: float = 0.95) -> list[float]:
-    """Exponential moving average, corrected for its start."""
-    out, mean = [], 0.0
-    for n, value in enumerate(values, start=1):
-        mean = weight * mean + (1.0 - weight) * value
-        out.append(mean / (1.0 - weight**n))
-    return out
+    """The moving average at every value."""
+    return list(map(Smooth(weight), values))
 
 
 def draw(runs: Sequence[Mapping]) -> Image.Image:

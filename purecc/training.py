@@ -64,6 +64,7 @@ class Step:
         scales: λ of every sample of the step; empty where the recipe has none.
         lr: the LoRA's rate.
         seconds: since training began.
+        drift: of the model after this step, where the caller measured it.
     """
 
     number: int
@@ -71,6 +72,17 @@ class Step:
     scales: tuple[float, ...]
     lr: float
     seconds: float
+    drift: float | None = None
+
+    @property
+    def quartiles(self) -> tuple[float, float, float] | None:
+        """Of λ over the samples of the step; the second is the median. None where the recipe has no λ."""
+        if not self.scales:
+            return None
+        return tuple(torch.tensor(self.scales, dtype=torch.float64).quantile(_QUARTERS).tolist())
+
+
+_QUARTERS = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
 
 
 @dataclass
@@ -80,10 +92,12 @@ class History:
     Attributes:
         steps: finished steps in order.
         drift: (step, drift) pairs.
+        stopped: whether it was ended before its last step.
     """
 
     steps: list[Step] = field(default_factory=list)
     drift: list[tuple[int, float]] = field(default_factory=list)
+    stopped: bool = False
 
     @property
     def losses(self) -> list[float]:
@@ -93,7 +107,7 @@ class History:
     @property
     def scales(self) -> list[float]:
         """The median λ of every step; empty where the recipe has none."""
-        return [float(torch.tensor(s.scales).median()) for s in self.steps if s.scales]
+        return [s.quartiles[1] for s in self.steps if s.scales]
 
     @property
     def seconds(self) -> float:
@@ -106,12 +120,12 @@ class Callbacks:
     """What the caller wants to hear; an exception from either ends the training.
 
     Attributes:
-        on_step: after every step.
+        on_step: after every step; True ends the training with this one.
         on_trace: tensors of a step (x_t, t, every velocity, λ, losses) for the steps in `trace_steps`.
         trace_steps: step numbers, from 1.
     """
 
-    on_step: Callable[[Step], None] = lambda step: None
+    on_step: Callable[[Step], bool | None] = lambda step: None
     on_trace: Callable[[int, dict[str, Tensor]], None] = lambda step, tensors: None
     trace_steps: frozenset[int] = frozenset()
 
@@ -237,7 +251,9 @@ def train(
         lr = optimiser.param_groups[0]["lr"]
         scheduler.step()
         history.steps.append(Step(number, sums, tuple(scales), lr, time.perf_counter() - began))
-        callbacks.on_step(history.steps[-1])
+        if callbacks.on_step(history.steps[-1]):
+            history.stopped = number < settings.steps
+            break
     optimiser.zero_grad(set_to_none=True)
     return history
 

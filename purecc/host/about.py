@@ -30,6 +30,7 @@ def about(model, dataset: ConceptDataset, job, history: History) -> dict[str, st
     report = {
         "stage": job.kind,
         "steps": len(history.steps),
+        "stopped": history.stopped,
         "seconds": round(history.seconds, 3),
         "losses": history.losses,
         "lambdas": history.scales,

@@ -62,7 +62,7 @@ def assembled(
         job: what to train.
         say: told what is being done.
         extractor: θ1, frozen.
-        texts: prompts to know beside those that the dataset, drift and samples ask for.
+        texts: prompts to know beside those that the dataset and drift ask for.
 
     Raises:
         ValueError: model, CLIP and dataset do not fit together; before anything is computed.
@@ -89,7 +89,7 @@ def assembled(
 def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:
     device = model.load_device
     start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
-    texts = ["", *more, *job.drift_prompts * bool(job.drift_every), *([job.sample_prompt] if job.sample_prompt else [])]
+    texts = ["", *more, *job.drift_prompts * bool(job.drift_every)]
     if needs(job.recipe, text="class"):
         texts.append(class_prompt(dataset.class_word))
     if needs_mask(job.recipe) and dataset.kind == "instance":

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..branches import LoraSpec
 from ..dataset import ConceptDataset, ConceptItem
+from ..files import Adapter
 from ..measure import UNRELATED_PROMPTS
+from ..previews import Preview
 from ..recipes import Recipe
 from ..training import Settings, Step, Trainee
 from .field import HostField
@@ -33,8 +35,8 @@ class Job:
         deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
         drift_every: steps between two measurements of drift; 0: none.
         drift_prompts: what drift is measured on.
-        sample_every: steps between two sample pictures, where `decode` is given; 0: none.
-        sample_prompt: of the samples; empty: the first complete text.
+        sample_every: steps between two sample pictures; 0: none but those that are asked for.
+        sample_prompts: of the samples; empty: the first complete text.
         pool_images: how many pictures the base draws for a recipe that needs a pool of them.
         pool_prompts: of these pictures, in turn; empty: the base texts of the references.
         trace_steps: steps whose tensors are kept.
@@ -53,7 +55,7 @@ class Job:
     drift_every: int = 0
     drift_prompts: tuple[str, ...] = UNRELATED_PROMPTS
     sample_every: int = 0
-    sample_prompt: str = ""
+    sample_prompts: tuple[str, ...] = ()
     pool_images: int = 20
     pool_prompts: tuple[str, ...] = ()
     trace_steps: frozenset[int] = frozenset()
@@ -70,8 +72,33 @@ class Listener(Protocol):
         """The references with the masks that training will use, before the first step; not for a run without."""
         ...
 
-    def step(self, step: Step, preview: Tensor | None) -> None:
-        """A finished step, with a sample's latent [1, C, h, w] (the VAE's scale) when one was drawn."""
+    def step(self, step: Step, previews: Sequence[Preview] | None) -> None:
+        """A finished step, with the samples (latents of the VAE's scale) when some were drawn."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asks of a run.
+
+    Attributes:
+        stop: end with this step, and keep what was learned.
+        sample: draw the samples now.
+    """
+
+    stop: bool = False
+    sample: bool = False
+
+
+class Steering(Protocol):
+    """Who steers a run, from the thread that trains; an exception from it ends the run."""
+
+    def wishes(self) -> Wishes:
+        """Asked once after every step; a sample that was asked for is then granted."""
+        ...
+
+    def keep(self, step: Step, adapter: Callable[[str], Adapter]) -> None:
+        """After every step: may take the adapter of this moment, under a name."""
         ...
 
 

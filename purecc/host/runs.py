@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import folder_paths
 import torch
+from comfy import model_management
 from comfy.sd import CLIP, VAE
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..dataset import ConceptDataset
 from ..files import Adapter
 from ..overlay import tiled
+from ..previews import Preview
 from ..texts import validate_name
 from ..training import History, Step
+from .job import Job, Wishes
 from .latents import to_pil
+from .live import CANCELLED, FAILED, FINISHED, RUNS, STOPPED, About, LiveRun, Sample
 from .masking import pictures
 from .progress import NodeProgress
-from .session import Job, customise
+from .saving import Saver, Saving
+from .session import customise
 
 
 def run(
@@ -30,15 +38,43 @@ def run(
     title: str,
     vae: VAE | None = None,
     extractor: Adapter | None = None,
+    saving: Saving | None = None,
+    workflow: str | None = None,
 ) -> tuple[Adapter, dict]:
-    """Trains, with progress on a node.
+    """Trains, with progress on a node, live for the browser, and steered from there.
+
+    Args:
+        model: MODEL.
+        clip: CLIP that belongs to it.
+        dataset: the references.
+        job: what to train.
+        node_id: the node.
+        title: of the run.
+        vae: draws samples.
+        extractor: see `customise`.
+        saving: what is written while it trains.
+        workflow: the id of the workflow that the node is in.
 
     Returns:
         The adapter, and a LOSS_MAP: "loss" as the host's own nodes have it, and more beside; see `loss_map`.
     """
     validate_name(job.name)
-    progress = NodeProgress(node_id, title, job.settings.steps)
-    outcome = customise(model, clip, dataset, job, _OnNode(progress, vae), extractor)
+    saving = saving or Saving()
+    saving.check(job.drift_every)
+    live = LiveRun(About(node_id, workflow, title, job.name, job.settings.steps, vae is not None), _send, _memory)
+    loras, embeddings = (folder_paths.get_folder_paths(kind)[0] for kind in ("loras", "embeddings"))
+    on_node = _OnNode(NodeProgress(node_id, title, job.settings.steps), vae, live)
+    steered = _Steered(live, Saver(saving, job.name, loras, embeddings, live))
+    RUNS.add(live)
+    try:
+        outcome = customise(model, clip, dataset, job, on_node, extractor, steering=steered)
+    except model_management.InterruptProcessingException:
+        live.end(CANCELLED)
+        raise
+    except BaseException as error:
+        live.end(FAILED, str(error))
+        raise
+    live.end(STOPPED if outcome.history.stopped else FINISHED)
     for step, tensors in outcome.traces.items():
         _save_trace(job.name, step, tensors)
     return outcome.adapter, loss_map(title, outcome.history)
@@ -58,21 +94,65 @@ def loss_map(title: str, history: History) -> dict:
 class _OnNode:
     """Shows a run on a node; samples are decoded with the user's VAE."""
 
-    def __init__(self, progress: NodeProgress, vae: VAE | None):
-        self._progress, self._vae = progress, vae
+    def __init__(self, progress: NodeProgress, vae: VAE | None, live: LiveRun):
+        self._progress, self._vae, self._live = progress, vae, live
+        self._base: list[bytes] | None = None
 
     def say(self, text: str) -> None:
+        self._live.say(text)
         self._progress.say(text)
 
     def masks(self, dataset: ConceptDataset) -> None:
         self._progress.advance(0, to_pil(tiled(pictures(dataset))))
 
-    def step(self, step: Step, preview: Tensor | None) -> None:
+    def step(self, step: Step, previews: Sequence[Preview] | None) -> None:
         picture = None
-        if preview is not None and self._vae is not None:
-            with torch.inference_mode():
-                picture = to_pil(self._vae.decode(preview.clone()))
+        if previews is not None and self._vae is not None:
+            drawn = [self._decode(p.current) for p in previews]
+            self._base = self._base or [_jpeg(self._decode(p.base)) for p in previews]
+            told = zip(previews, self._base, map(_jpeg, drawn), strict=True)
+            self._live.sample([Sample(step.number, p.prompt, p.seed, base, now) for p, base, now in told])
+            picture = drawn[0]
+        self._live.step(step)
         self._progress.step(step, picture)
+
+    def _decode(self, latent: Tensor) -> Image.Image:
+        with torch.inference_mode():
+            return to_pil(self._vae.decode(latent.clone()))
+
+
+class _Steered:
+    """Passes on what was asked for in the browser."""
+
+    def __init__(self, live: LiveRun, saver: Saver):
+        self._live, self._saver = live, saver
+
+    def wishes(self) -> Wishes:
+        granted = self._live.granted("stop", "sample")
+        return Wishes("stop" in granted, "sample" in granted)
+
+    def keep(self, step: Step, adapter: Callable[[str], Adapter]) -> None:
+        self._saver.after(step, bool(self._live.granted("save")), adapter)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    out = BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def _send(state: dict) -> None:
+    from server import PromptServer
+
+    if getattr(PromptServer, "instance", None) is not None:
+        PromptServer.instance.send_sync("purecc.run", state)
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes used, and in all, of the device that trains."""
+    device = model_management.get_torch_device()
+    total = model_management.get_total_memory(device)
+    return int(total - model_management.get_free_memory(device)), int(total)
 
 
 def _save_trace(name: str, step: int, tensors: dict[str, Tensor]) -> None:

@@ -10,11 +10,11 @@ import torch
 from comfy.sd import CLIP
 from torch import Tensor
 
-from .. import sampling
 from ..dataset import ConceptDataset
 from ..files import Adapter
-from ..measure import DriftProbe, guided
+from ..measure import DriftProbe
 from ..pool import draw_pool
+from ..previews import Preview, PreviewProbe, preview_texts
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool
 from ..training import Callbacks, History, Step, train
 from .about import about
@@ -22,7 +22,7 @@ from .assembly import Assembly, assembled
 from .copies import trainable_world
 from .embeddings import word_vectors
 from .field import check_model
-from .job import Inspection, Job, Listener
+from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
 
 
@@ -49,6 +49,7 @@ def customise(
     listener: Listener,
     extractor: Adapter | None = None,
     inspection: Inspection | None = None,
+    steering: Steering | None = None,
 ) -> Outcome:
     """Trains an extractor (stage 1) or an adapter (stage 2), as the job's recipe says.
 
@@ -62,6 +63,7 @@ def customise(
         listener: told of progress.
         extractor: θ1, frozen; its embeddings are where stage 2 starts.
         inspection: a look inside.
+        steering: may end the run early, ask for samples, and take the adapter at any step.
 
     Raises:
         ValueError: model, CLIP, dataset and extractor do not fit together; before anything is computed.
@@ -71,7 +73,9 @@ def customise(
     if job.drift_every and not job.drift_prompts:
         raise ValueError("Drift is to be measured and there are no prompts: give some in drift_prompts.")
     _check_extractor(clip, job, extractor)
+    shown = preview_texts(job.sample_prompts, dataset.items[0].texts)
     texts = () if inspection is None else inspection.texts
+    texts = (*texts, *(text for pair in shown for text in pair))
     wants_pool = needs_pool(job.recipe) or (inspection is not None and inspection.penalty is not None)
     texts = (*texts, *job.pool_prompts) if wants_pool else texts
     with (
@@ -91,50 +95,73 @@ def customise(
         pool = ()
         if wants_pool:
             pool = draw_pool(trainee, scaled.items, job.pool_prompts, job.pool_images, job.settings.seed, listener.say)
-        history, traces = _train(assembly, scaled, job, listener, pool, inspection)
-        tokens, layers = trainee.speakers[LEARNER].embedding.export()
-        lora = assembly.branches.export(LEARNER)
-    adapter = Adapter(job.kind, job.name, lora, tokens, layers, about(model, dataset, job, history))
-    return Outcome(adapter, history, traces)
+        watch = _Watch(model, assembly, scaled, job, listener, steering or _Unsteered(), shown, inspection)
+        history = watch.train(pool)
+        adapter = watch.adapter(job.name, history)
+    return Outcome(adapter, history, watch.traces)
 
 
-def _train(
-    assembly: Assembly, dataset: ConceptDataset, job: Job, listener: Listener, pool, inspection: Inspection | None
-):
-    trainee, field_ = assembly.trainee, assembly.field
-    shape = tuple(dataset.items[0].latents.shape[1:])
-    probe = None
-    if job.drift_every:
-        listener.say("measuring the base")
-        probe = DriftProbe(trainee, shape, job.drift_prompts)
-    drift: list[tuple[int, float]] = []
-    traces: dict[int, dict[str, Tensor]] = {}
-    penalty = None
-    if inspection is not None:
-        inspection.look(0, trainee, field_)
-        penalty = inspection.penalty and inspection.penalty(trainee, pool)
-    prompt = job.sample_prompt or dataset.items[0].texts.complete
+class _Unsteered:
+    def wishes(self) -> Wishes:
+        return Wishes()
 
-    def on_step(step: Step) -> None:
-        last = step.number == job.settings.steps
-        if probe is not None and (step.number % job.drift_every == 0 or last):
-            drift.append((step.number, probe()))
-        if inspection is not None and step.number in inspection.steps:
-            inspection.look(step.number, trainee, field_)
-        preview = None
-        if job.sample_every and (step.number % job.sample_every == 0 or last):
-            noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(job.settings.seed))
-            t = sampling.times(20).to(field_.device)
-            preview = sampling.sample(guided(trainee, LEARNER, [prompt], 4.0), noise.to(field_.device), t)
-            preview = field_.latents_out(preview)
-        listener.step(step, preview)
-        if preview is not None:
-            field_.return_to_device()
+    def keep(self, step: Step, adapter) -> None:
+        pass
 
-    callbacks = Callbacks(on_step, traces.__setitem__, job.trace_steps)
-    history = train(trainee, dataset, job.recipe, job.settings, callbacks, pool, penalty)
-    history.drift = drift
-    return history, traces
+
+class _Watch:
+    """What surrounds the steps of a run: it measures, draws, tells and asks."""
+
+    def __init__(self, model, assembly: Assembly, dataset, job: Job, listener: Listener, steering, shown, inspection):
+        self._model, self._assembly, self._dataset, self._job = model, assembly, dataset, job
+        self._listener, self._steering, self._inspection = listener, steering, inspection
+        self.traces: dict[int, dict[str, Tensor]] = {}
+        self._so_far = History()
+        shape = tuple(dataset.items[0].latents.shape[1:])
+        self._drift = None
+        if job.drift_every:
+            listener.say("measuring the base")
+            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts)
+        self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
+
+    def train(self, pool) -> History:
+        trainee, job, inspection = self._assembly.trainee, self._job, self._inspection
+        penalty = None
+        if inspection is not None:
+            inspection.look(0, trainee, self._assembly.field)
+            penalty = inspection.penalty and inspection.penalty(trainee, pool)
+        callbacks = Callbacks(self._on_step, self.traces.__setitem__, job.trace_steps)
+        history = train(trainee, self._dataset, job.recipe, job.settings, callbacks, pool, penalty)
+        history.drift = self._so_far.drift
+        return history
+
+    def adapter(self, name: str, history: History) -> Adapter:
+        """The adapter of this moment."""
+        job = replace(self._job, name=name)
+        tokens, layers = self._assembly.trainee.speakers[LEARNER].embedding.export()
+        lora = self._assembly.branches.export(LEARNER)
+        return Adapter(job.kind, name, lora, tokens, layers, about(self._model, self._dataset, job, history))
+
+    def _on_step(self, step: Step) -> bool:
+        wishes, job = self._steering.wishes(), self._job
+        ending = wishes.stop or step.number == job.settings.steps
+        if self._drift is not None and (ending or step.number % job.drift_every == 0):
+            step = replace(step, drift=self._drift())
+            self._so_far.drift.append((step.number, step.drift))
+        self._so_far.steps.append(step)
+        if self._inspection is not None and step.number in self._inspection.steps:
+            self._inspection.look(step.number, self._assembly.trainee, self._assembly.field)
+        due = job.sample_every and (ending or step.number % job.sample_every == 0)
+        previews = self._drawn() if due or wishes.sample else None
+        self._listener.step(step, previews)
+        if previews is not None:
+            self._assembly.field.return_to_device()
+        self._steering.keep(step, lambda name: self.adapter(name, self._so_far))
+        return wishes.stop
+
+    def _drawn(self) -> list[Preview]:
+        out = self._assembly.field.latents_out
+        return [replace(p, base=out(p.base), current=out(p.current)) for p in self._previews()]
 
 
 def _check_extractor(clip: CLIP, job: Job, extractor: Adapter | None) -> None:

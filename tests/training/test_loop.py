@@ -399,6 +399,27 @@ def test_divergence_names_the_step_and_a_cause(models, dataset):
     assert "not a finite number" in str(raised.value)
 
 
+def test_a_callback_ends_the_training(stage2):
+    """With its step, which counts; ending at the last step is no early end."""
+    from purecc_pack.purecc.training import Callbacks, train
+
+    trainee, data = stage2
+    for last, stopped in ((2, True), (3, False)):
+        callbacks = Callbacks(on_step=lambda step, last=last: step.number == last)
+        history = train(trainee, data, pure(), runs.settings(steps=3), callbacks)
+        assert [step.number for step in history.steps] == list(range(1, last + 1))
+        assert history.stopped is stopped and len(history.losses) == last
+
+
+def test_quartiles_of_the_scale():
+    from purecc_pack.purecc.training import History, Step
+
+    step = Step(1, {"total": 1.0}, (1.0, 3.0), 1e-4, 0.0)
+    assert step.quartiles == (1.5, 2.0, 2.5)
+    assert Step(1, {"total": 1.0}, (), 1e-4, 0.0).quartiles is None
+    assert History([step]).scales == [2.0]
+
+
 def test_what_a_recipe_lacks_is_said(models, dataset):
     from purecc_pack.purecc.training import train
 

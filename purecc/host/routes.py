@@ -1,0 +1,92 @@
+"""The live runs over HTTP: what they show, and what may be asked of them. A run's id is all that a route takes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from aiohttp import web
+
+from .live import RUNS, WISHES, LiveRun, Refused, Runs
+
+LONGEST_BODY = 64
+"""Bytes; nothing that is asked for needs a body."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
+    """Adds the routes to a server's table.
+
+    GET /purecc/runs: {"runs": [head, ...]}, see `LiveRun.head`.
+    GET /purecc/runs/ID: everything of a run, see `LiveRun.state`.
+    GET /purecc/runs/ID/samples/N/base|current: a JPEG.
+    POST /purecc/runs/ID/stop|sample|save: asks for it; 409 where the run cannot.
+    """
+
+    def found(request: web.Request) -> LiveRun:
+        run = runs.get(request.match_info["id"])
+        if run is None:
+            raise web.HTTPNotFound(text="There is no such run.")
+        return run
+
+    @routes.get("/purecc/runs")
+    @_same_origin
+    async def _list(request: web.Request) -> web.Response:
+        return _fresh({"runs": [run.head() for run in runs.all()]})
+
+    @routes.get("/purecc/runs/{id}")
+    @_same_origin
+    async def _run(request: web.Request) -> web.Response:
+        return _fresh(found(request).state())
+
+    @routes.get(r"/purecc/runs/{id}/samples/{number:\d{1,9}}/{which:base|current}")
+    @_same_origin
+    async def _sample(request: web.Request) -> web.Response:
+        run, asked = found(request), request.match_info
+        picture = run.picture(int(asked["number"]), asked["which"])
+        if picture is None:
+            raise web.HTTPNotFound(text="There is no such sample.")
+        headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=picture, content_type="image/jpeg", headers=headers)
+
+    @routes.post(f"/purecc/runs/{{id}}/{{wish:{'|'.join(WISHES)}}}")
+    @_same_origin
+    async def _wish(request: web.Request) -> web.Response:
+        await _nothing_in(request)
+        run = found(request)
+        try:
+            run.wish(request.match_info["wish"])
+        except Refused as refusal:
+            raise web.HTTPConflict(text=str(refusal)) from None
+        return _fresh(run.head())
+
+
+def _fresh(data: dict) -> web.Response:
+    return web.json_response(data, headers={"Cache-Control": "no-store"})
+
+
+def _same_origin(handler: Handler) -> Handler:
+    """Refuses what another site's page sends, with or without the host's own guard (--enable-cors-header lifts it)."""
+
+    @wraps(handler)
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        other = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
+        # A browser's word on the site holds behind a proxy too, where the host's name is another.
+        if site not in (None, "none", "same-origin") or (site is None and other):
+            raise web.HTTPForbidden(text="This was asked from another site.")
+        return await handler(request)
+
+    return guarded
+
+
+async def _nothing_in(request: web.Request) -> None:
+    """Refuses a body other than none or {}."""
+    if (request.content_length or 0) > LONGEST_BODY:
+        raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, request.content_length)
+    body = await request.content.read(LONGEST_BODY + 1)
+    if len(body) > LONGEST_BODY:
+        raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
+    if body.strip() not in (b"", b"{}"):
+        raise web.HTTPBadRequest(text="Nothing is to be said here but the run's id.")

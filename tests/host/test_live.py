@@ -1,0 +1,111 @@
+"""What a run shows to others while it goes on, and what of it is kept."""
+
+import threading
+
+import pytest
+from liveruns import made, sample, step
+
+
+def test_the_state_is_the_history(comfyui):
+    from purecc_pack.purecc.curves import smooth
+
+    run = made()
+    losses = [0.5, 0.25, 1.0]
+    for number, loss in enumerate(losses, start=1):
+        run.step(
+            step(number, loss, scales=(1.0, 2.0, 4.0, 5.0) if number == 2 else (), drift=0.1 * (number == 3) or None)
+        )
+    rows = run.state()["rows"]
+    assert [row[1] for row in rows] == losses and [row[2] for row in rows] == pytest.approx(smooth(losses))
+    assert [row[5:] for row in rows] == [[None] * 3, [1.75, 3.0, 4.25], [None] * 3]
+    assert [row[4] for row in rows] == [None, None, 0.1]
+    assert all(len(row) == len(live().COLUMNS) for row in rows)
+    assert run.state()["pace"] == 1.0 and run.state()["left"] == 7.0
+
+
+def live():
+    from purecc_pack.purecc.host import live
+
+    return live
+
+
+def test_what_is_sent_adds_up_and_is_seldom(comfyui):
+    sent = []
+    run = made(sent.append, interval=3600.0)
+    for number in range(1, 6):
+        run.step(step(number))
+    assert [len(s["rows"]) for s in sent] == [1], "the first step is told, the others within the interval are not"
+    run.sample([sample(5), sample(5)])
+    run.step(step(6))
+    run.end("finished")
+    assert [(s["from"], len(s["rows"])) for s in sent] == [(0, 1), (1, 4), (5, 1)]
+    assert [(s["samples_from"], len(s["samples"])) for s in sent] == [(0, 0), (0, 2), (2, 0)]
+    assert sent[-1]["state"] == "finished"
+
+
+def test_old_samples_go(comfyui):
+    run = made(most_samples=2)
+    run.sample([sample(1), sample(2), sample(3)])
+    assert [s["number"] for s in run.state()["samples"]] == [1, 2]
+    assert run.picture(0, "base") is None and run.picture(2, "other") is None
+    assert run.picture(2, "base") == b"base" and run.picture(2, "current") == b"current 3"
+
+
+def test_wishes_are_granted_once_but_a_stop(comfyui):
+    run = made()
+    run.wish("sample")
+    run.wish("stop")
+    assert run.head()["asked"] == ["sample", "stop"]
+    assert run.granted("stop", "sample") == {"stop", "sample"}
+    assert run.granted("stop", "sample") == {"stop"} and run.granted("save") == set()
+
+
+def test_what_cannot_be_granted_is_refused(comfyui):
+    refused = live().Refused
+    with pytest.raises(refused, match="no VAE"):
+        made(can_sample=False).wish("sample")
+    run = made()
+    run.end("cancelled")
+    with pytest.raises(refused, match="This run is cancelled"):
+        run.wish("stop")
+    assert run.head()["asked"] == []
+
+
+def test_an_ended_run_goes_when_its_node_runs_again_or_others_have(comfyui):
+    runs = live().Runs(most=2)
+    first, other, running = made(node="1"), made(node="2"), made(node="1")
+    for run in (first, other):
+        runs.add(run)
+        run.end("finished")
+    runs.add(running)
+    assert runs.all() == [other, running] and runs.get(first.id) is None
+    again = made(node="1")
+    runs.add(again)
+    assert runs.all() == [other, running, again], "what runs is never dropped"
+    elsewhere = made(node="2", workflow="another")
+    runs.add(elsewhere)
+    elsewhere.end("failed")
+    running.end("finished")
+    again.end("finished")
+    last = made(node="9")
+    runs.add(last)
+    assert runs.all() == [again, elsewhere, last]
+    assert len({run.id for run in runs.all()}) == 3 and all(len(run.id) >= 20 for run in runs.all())
+
+
+def test_it_is_read_while_it_is_written(comfyui):
+    run, torn = made(), []
+
+    def read():
+        while not run.ended:
+            state = run.state()
+            if [row[0] for row in state["rows"]] != list(range(1, state["step"] + 1)):
+                torn.append(state)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(1, 2001):
+        run.step(step(number))
+    run.end("finished")
+    reader.join()
+    assert not torn

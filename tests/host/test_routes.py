@@ -1,0 +1,114 @@
+"""The routes of the live panel: what they give, and what they refuse."""
+
+import asyncio
+
+import pytest
+from liveruns import made, sample, step
+
+
+@pytest.fixture
+def ask(comfyui):
+    """Sends (method, path, options) to the routes over a registry; returns status, content type and body of each."""
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+
+    from purecc_pack.purecc.host import live, routes
+
+    runs = live.Runs()
+
+    def sent(*requests):
+        async def all_of_them():
+            table, app = web.RouteTableDef(), web.Application()
+            routes.register(table, runs)
+            app.add_routes(table)
+            async with TestClient(TestServer(app)) as client:
+                answers = []
+                for method, path, *options in requests:
+                    async with client.request(method, path, **(options[0] if options else {})) as answer:
+                        answers.append((answer.status, answer.content_type, await answer.read()))
+                return answers
+
+        return asyncio.run(all_of_them())
+
+    sent.runs = runs
+    return sent
+
+
+@pytest.fixture
+def run(ask):
+    run = made()
+    run.step(step(1))
+    run.sample([sample(1)])
+    ask.runs.add(run)
+    return run
+
+
+def test_what_they_give(ask, run):
+    import json
+
+    at = f"/purecc/runs/{run.id}"
+    listed, whole, base, now = ask(
+        ("GET", "/purecc/runs"), ("GET", at), ("GET", f"{at}/samples/0/base"), ("GET", f"{at}/samples/0/current")
+    )
+    assert json.loads(listed[2]) == {"runs": [run.head()]} and json.loads(whole[2]) == run.state()
+    assert base == (200, "image/jpeg", b"base") and now == (200, "image/jpeg", b"current 1")
+
+
+@pytest.mark.parametrize("wish", ["stop", "sample", "save"])
+def test_what_is_asked_reaches_the_run(ask, run, wish):
+    assert [status for status, *_ in ask(("POST", f"/purecc/runs/{run.id}/{wish}", {"data": b"{}"}))] == [200]
+    assert run.head()["asked"] == [wish]
+
+
+def bad_requests(known):
+    """(method, path, options) and the status that each deserves."""
+    at, other = f"/purecc/runs/{known}", {"headers": {"Origin": "http://elsewhere.example"}}
+    cross = {"headers": {"Sec-Fetch-Site": "cross-site"}}
+    return [
+        ("GET", "/purecc/runs/unknown", {}, 404),
+        ("GET", f"{at}x", {}, 404),
+        ("GET", "/purecc/runs/..%2F..%2Fetc%2Fpasswd", {}, 404),
+        ("GET", f"{at}/../../../etc/passwd", {}, 404),
+        ("GET", f"{at}/samples/9/base", {}, 404),
+        ("GET", f"{at}/samples/-1/base", {}, 404),
+        ("GET", f"{at}/samples/{'9' * 6000}/base", {}, 404),
+        ("GET", f"{at}/samples/0/..%2Fbase", {}, 404),
+        ("POST", "/purecc/runs/unknown/stop", {}, 404),
+        ("POST", f"{at}/explode", {}, 404),
+        ("GET", f"{at}/stop", {}, 405),
+        ("DELETE", at, {}, 405),
+        ("POST", at, {}, 405),
+        ("PUT", f"{at}/save", {}, 405),
+        ("POST", "/purecc/runs", {}, 405),
+        ("GET", at, cross, 403),
+        ("POST", f"{at}/stop", other, 403),
+        ("POST", f"{at}/stop", cross, 403),
+        ("POST", f"{at}/stop", {"headers": {"Sec-Fetch-Site": "same-site"}}, 403),
+        ("POST", f"{at}/stop", {"headers": {"Origin": "null"}}, 403),
+        ("POST", f"{at}/stop", {"headers": {"Origin": "http://[::"}}, 403),
+        ("POST", f"{at}/stop", {"data": b"{"}, 400),
+        ("POST", f"{at}/stop", {"data": b'{"path": "/etc/passwd"}'}, 400),
+        ("POST", f"{at}/stop", {"data": b"\xff\xfe"}, 400),
+        ("POST", f"{at}/save", {"data": b"x" * 100_000}, 413),
+    ]
+
+
+def test_all_else_is_refused_without_a_trace_or_an_effect(ask, run):
+    cases = bad_requests(run.id)
+    for (method, path, options, status), answer in zip(cases, ask(*(case[:3] for case in cases)), strict=True):
+        assert answer[0] == status, (method, path, options, answer)
+        assert len(answer[2]) < 200 and b"Traceback" not in answer[2]
+    assert run.head()["asked"] == []
+
+
+def test_a_run_that_cannot_says_why(ask, run):
+    run.end("finished")
+    ((status, kind, body),) = ask(("POST", f"/purecc/runs/{run.id}/stop"))
+    assert (status, kind, body) == (409, "text/plain", b"This run is finished.")
+
+
+def test_a_page_of_the_server_itself_may_ask(ask, run):
+    """With the headers that a browser sends, also behind a proxy that changes the host's name."""
+    headers = {"Origin": "https://a.proxy.example", "Sec-Fetch-Site": "same-origin"}
+    ((status, *_),) = ask(("POST", f"/purecc/runs/{run.id}/stop", {"headers": headers}))
+    assert status == 200

@@ -1,0 +1,106 @@
+"""Adapters that are written while training goes on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from liveruns import made, step
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return tmp_path / "loras", tmp_path / "embeddings"
+
+
+@pytest.fixture
+def plain(comfyui):
+    from purecc_pack.purecc.files import Adapter
+
+    lora = {
+        "diffusion_model.x.lora_up.weight": torch.ones(4, 2),
+        "diffusion_model.x.lora_down.weight": torch.ones(2, 4),
+    }
+    return Adapter("adapter", "mine", lora, {"clip_l": torch.ones(1, 8)}, None, {})
+
+
+def saver(folders, live, name="mine", **values):
+    from purecc_pack.purecc.host.saving import Saver, Saving
+
+    return Saver(Saving(**values), name, *folders, live)
+
+
+def at(plain, number):
+    """The adapter of a step, under a name."""
+    return lambda name: replace(plain, name=name, lora={k: number * v for k, v in plain.lora.items()})
+
+
+def there(folders):
+    loras, embeddings = (sorted(p.stem for p in f.glob("*")) if f.exists() else [] for f in folders)
+    assert loras == embeddings
+    return loras
+
+
+def test_autosaves_keep_the_newest(folders, plain):
+    live = made()
+    saving = saver(folders, live, every=2, keep=2)
+    for number in range(1, 9):
+        saving.after(step(number), number == 3, at(plain, number))
+    assert there(folders) == ["mine_step3", "mine_step6", "mine_step8"], "what the user asked for stays"
+    assert live.head()["saved"] == ["mine_step3", "mine_step6", "mine_step8"]
+
+
+def test_nothing_is_written_unasked(folders, plain):
+    saver(folders, made()).after(step(1, drift=0.0), False, at(plain, 1))
+    assert there(folders) == []
+
+
+def test_files_of_others_are_neither_replaced_nor_deleted(folders, plain):
+    from purecc_pack.purecc import files
+
+    theirs = files.save(replace(plain, name="mine_step1"), *folders)[0].read_bytes()
+    live = made()
+    saving = saver(folders, live, every=1, keep=1)
+    saving.after(step(1), False, at(plain, 1))
+    assert there(folders) == ["mine_step1", "mine_step1_2"] and live.head()["saved"] == ["mine_step1_2"]
+    files.save(at(plain, 9)("mine_step1_2"), *folders, overwrite=True)
+    saving.after(step(2), False, at(plain, 2))
+    assert there(folders) == ["mine_step1", "mine_step1_2", "mine_step2"], "it is another's by now"
+    assert (folders[0] / "mine_step1.safetensors").read_bytes() == theirs
+
+
+def test_the_best_so_far_by_its_rule(folders, plain):
+    """The lowest smoothed concept loss where drift was measured and is within the bound, once the mean has settled."""
+    from purecc_pack.purecc import files
+    from purecc_pack.purecc.curves import smooth
+
+    live = made()
+    saving = saver(folders, live, best_drift=0.5)
+    losses = [1.0] * 19 + [0.9, 0.5, 0.4, 0.3, 5.0, 0.1]
+    drifts = {5: 0.1, 20: 0.2, 21: None, 22: 0.6, 23: 0.5, 24: 0.1, 25: 0.2}
+    best = []
+    for number, loss in enumerate(losses, start=1):
+        saving.after(step(number, loss, drift=drifts.get(number)), False, at(plain, number))
+        best.append((live.head()["best"] or {}).get("step"))
+    assert best == [None] * 19 + [20, 20, 20, 23, 23, 23]
+    assert there(folders) == ["mine_best"]
+    assert live.head()["best"]["loss"] == smooth(losses)[22] and live.head()["best"]["drift"] == 0.5
+    (key, *_) = plain.lora
+    assert float(files.load(*(f / "mine_best.safetensors" for f in folders)).lora[key][0, 0]) == 23.0
+
+
+def test_a_disk_that_refuses_ends_no_training(folders, plain, monkeypatch):
+    from purecc_pack.purecc import files
+
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(files, "save", full)
+    live = made()
+    saver(folders, live).after(step(4), True, at(plain, 4))
+    assert live.head()["note"] == "The adapter of step 4 could not be saved: No space left on device"
+    assert live.head()["saved"] == []
+
+
+def test_the_longest_name(folders, plain):
+    saver(folders, made(), name="n" * 100).after(step(4), True, at(plain, 4))
+    assert there(folders) == ["n" * 94 + "_step4"]
