@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .adapters import ApplyAdapter, LoadAdapter, SaveAdapter
 from .curves import TrainingCurves
 from .dataset import ConceptDataset
+from .folder import ImageFolder
 from .masks import ConceptMasks
 from .measuring import MeasurePictures, ModelDrift
 from .protocol import ProtocolPictures
@@ -14,6 +15,7 @@ from .training import PureLearning, TrainExtractor
 NODES: list[type[io.ComfyNode]] = [
     TinyCheckpoint,
     ExampleConcept,
+    ImageFolder,
     ConceptDataset,
     ConceptMasks,
     TrainExtractor,

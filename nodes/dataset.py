@@ -2,7 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..purecc.host.datasets import build
+from ..purecc.host import datasets
+from ..purecc.host.showing import say, show, shown
 from .types import CATEGORY, Dataset
 
 
@@ -16,9 +17,18 @@ class ConceptDataset(io.ComfyNode):
             display_name="Concept Dataset",
             category=CATEGORY,
             description="Pictures of one concept with captions in which [v] marks it: 'a [v] robot on a table' "
-            "(instance), 'a house by a lake, in [v] style' (style). Three to ten pictures are enough.",
-            search_aliases=["training images", "dreambooth dataset", "captions", "references"],
+            "(instance), 'a house by a lake, in [v] style' (style). Three to ten pictures are enough. The node "
+            "shows each as it will be cropped, with its texts, and in red what cannot be used.",
+            search_aliases=[
+                "training images",
+                "dreambooth dataset",
+                "captions",
+                "references",
+                "contact sheet",
+                "kohya",
+            ],
             is_input_list=True,
+            is_output_node=True,
             inputs=[
                 io.Image.Input("images", tooltip="The reference pictures: a list, or a batch."),
                 io.String.Input(
@@ -26,8 +36,9 @@ class ConceptDataset(io.ComfyNode):
                     multiline=True,
                     default="",
                     tooltip="A caption for each picture, one a line or a connected list, or one caption for all. Mark "
-                    "the concept by [v] before the class word and name what else is in the picture. Left wholly empty, "
-                    "every picture is captioned 'a [v] CLASS'.",
+                    "the concept by [v] before the class word and name what else is in the picture. A caption without "
+                    "[v] is marked before its class word: 'a dog on grass' is read as 'a [v] dog on grass'. Left "
+                    "wholly empty, every picture is captioned 'a [v] CLASS', with what is in scene.",
                 ),
                 io.String.Input(
                     "class_word",
@@ -77,16 +88,42 @@ class ConceptDataset(io.ComfyNode):
                     tooltip="Where the concept is in each picture, 1 there and 0 elsewhere: one mask a picture, a list "
                     "or a batch. Without any, the method 'anchored' finds masks by itself; see Concept Masks.",
                 ),
+                io.String.Input(
+                    "scene",
+                    multiline=True,
+                    default="",
+                    optional=True,
+                    tooltip="The short form, for pictures without captions: what else is in them, one line for all or "
+                    "a line for each. 'on a red sofa' gives 'a [v] dog, on a red sofa'; for a style 'a house by a "
+                    "lake' gives 'a house by a lake, in [v] style'.",
+                ),
+                io.String.Input(
+                    "trigger",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="A word that stands for the concept in captions made for another trainer, such as sks or "
+                    "ohwx. It is read as [v].",
+                ),
             ],
             outputs=[
                 Dataset.Output("dataset", display_name="dataset", tooltip="For Train Extractor and Pure Learning.")
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(
-        cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae, masks=None
-    ) -> io.NodeOutput:
-        return io.NodeOutput(
-            build(images, captions, class_word[0], kind[0], vae[0], resolution[0], crop[0], flip[0], crops[0], masks)
-        )
+        cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae, masks=None, scene=("",),
+        trigger=("",),
+    ) -> io.NodeOutput:  # fmt: skip
+        references = datasets.prepare(
+            images, captions, class_word[0], kind[0], resolution[0], crop[0], flip[0], crops[0], masks,
+            "\n".join(scene), trigger[0],
+        )  # fmt: skip
+        sheet, node_id = shown(datasets.sheet(references)), cls.hidden.unique_id
+        problems = [r.problem for r in references if r.problem]
+        say("\n".join([datasets.title(references), *problems]), node_id)
+        if problems:
+            show(sheet, node_id)
+        return io.NodeOutput(datasets.encode(references, vae[0], class_word[0], kind[0]), ui=sheet)

@@ -160,7 +160,8 @@ def _checked_class_word(class_word: str) -> str:
     return word
 
 
-def _class_pattern(class_word: str) -> str:
+def class_pattern(class_word: str) -> str:
+    """A pattern that finds the class word as words of their own, where its beginning is one."""
     return r"\s+".join(map(re.escape, class_word.split())) + _EDGE
 
 
@@ -173,7 +174,7 @@ def _article(following: str) -> str:
 def _instance_base(text: str, class_word: str) -> str:
     before, _, after = text.partition(MARKER)
     opened = re.search(r"""(?:^|\s)[("'“‘\\]*$""", before)
-    if not opened or not re.match(rf"\s+(?:[\w'’-]+\s+)*?{_class_pattern(class_word)}", after, re.IGNORECASE):
+    if not opened or not re.match(rf"\s+(?:[\w'’-]+\s+)*?{class_pattern(class_word)}", after, re.IGNORECASE):
         raise ValueError(
             f"Caption {text!r} does not have [v] as a word of its own before the class word {class_word!r}: write it "
             f"as in {default_caption(class_word)!r}, with the class word spelled as you gave it (singular or plural)."
@@ -192,7 +193,7 @@ _MADE = r"(?:(?:painted|drawn|rendered|made|done|shot|sketched|depicted|illustra
 
 
 def _style_base(text: str, class_word: str) -> str:
-    S, v = _class_pattern(class_word), re.escape(MARKER)
+    S, v = class_pattern(class_word), re.escape(MARKER)
     phrase = rf"{_MADE}in\s+(?:(?:the\s+|an?\s+)?{v}\s+{S}|the\s+{S}\s+of\s+{v})"
     either = rf"(?:{phrase}|{v}\s+{S})"
     forms = (

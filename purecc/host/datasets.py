@@ -2,86 +2,173 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from comfy.sd import VAE
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import contact
+from ..captions import marked, short_caption
 from ..dataset import ConceptDataset, ConceptItem
-from ..texts import default_caption, parse_caption
+from ..texts import ConceptTexts, default_caption, parse_caption
 from . import latents
 
 
+@dataclass(frozen=True)
+class Reference:
+    """One reference before it is encoded, and what is wrong with it.
+
+    Attributes:
+        caption: as it was given, or made from the short form.
+        texts: of the caption; None where it cannot be read.
+        variants: [1, H, W, 3] each, see `latents.variants`; none where the picture cannot be used.
+        masks: the same of its mask, in grey; None: not known.
+        problem: why it cannot be trained on; empty: it can.
+    """
+
+    caption: str
+    texts: ConceptTexts | None
+    variants: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...] | None
+    problem: str = ""
+
+
 def build(
+    images: Sequence[Tensor], captions: Sequence[str], class_word: str, kind: str, vae: VAE, *args, **options
+) -> ConceptDataset:
+    """The dataset of some references; see `prepare` and `encode`, whose errors it raises."""
+    return encode(prepare(images, captions, class_word, kind, *args, **options), vae, class_word, kind)
+
+
+def prepare(
     images: Sequence[Tensor],
     captions: Sequence[str],
     class_word: str,
     kind: str,
-    vae: VAE,
     resolution: int = 512,
     crop: str = "center",
     flip: bool = False,
     crops: int = 0,
     masks: Sequence[Tensor] | None = None,
-) -> ConceptDataset:
-    """Crops, encodes and pairs the references with their texts.
+    scene: str = "",
+    trigger: str = "",
+) -> list[Reference]:
+    """Pairs pictures with captions and masks and crops them; what is wrong with a single reference is noted there.
 
     Args:
-        images: [B, h, w, 3] tensors, each of one picture or several.
-        captions: one a picture, or one for all, or one text with a line for each; none, or one empty: the default.
+        images: [B, h, w, 1, 3 or 4] tensors, each of one picture or several.
+        captions: one a picture, or one for all, or one text with a line for each; empty ones: the short form.
         class_word: what the concept is one of.
         kind: "instance" or "style".
-        vae: of the model that will be trained.
         resolution: see `latents.prepare`.
         crop: see `latents.prepare`.
         flip: whether mirror images are variants too.
         crops: how many random crops of each picture are variants too.
         masks: where the concept is, 1 there and 0 elsewhere: [B, h, w] tensors, in all one a picture, in the shape of
             their pictures at any size; None or none: not known.
+        scene: what else is in the pictures without a caption, a line for all or a line for each picture; see
+            `short_caption`.
+        trigger: see `marked`.
 
     Raises:
-        ValueError: a picture, a caption or a mask cannot be used; says which and why.
+        ValueError: there are no pictures, or not as many captions, masks or lines as pictures, or the class word is
+            not usable.
     """
     pictures = [image for batch in images for image in batch.split(1)]
     if not pictures:
         raise ValueError("There are no reference pictures: connect at least one image.")
-    texts = []
-    for number, caption in enumerate(_pair(captions, len(pictures), class_word, kind), start=1):
+    count = len(pictures)
+    lines = _captions(captions, count)
+    scenes = _scenes(scene, lines, class_word, kind)
+    single = _masks(masks or (), count)
+    out = []
+    for number, (picture, line, mask) in enumerate(zip(pictures, lines, single, strict=True), start=1):
+        caption, texts, problem = _texts(line, scenes[number - 1], class_word, kind, trigger)
+        problems = [f"Caption {number} of {count}: {problem}"] if problem else []
+        variants, grey = (), None
         try:
-            texts.append(parse_caption(caption, class_word, kind))
-        except ValueError as error:
-            raise ValueError(f"Caption {number} of {len(pictures)}: {error}") from error
-    given = _given(masks or (), pictures)
-    prepared = []
-    for number, (picture, mask) in enumerate(zip(pictures, given, strict=True), start=1):
-        try:
-            latents.check(picture)
+            picture = latents.rgb(picture)
             form = {"resolution": resolution, "crop": crop, "flip": flip, "cuts": latents.windows(picture, crops)}
-            grey = None if mask is None else latents.variants(mask, **form)
-            if grey is not None and not grey[0].any():
-                raise ValueError("All of its mask lies outside the square that is cropped: set crop to none.")
-            prepared.append((latents.variants(picture, **form), grey))
+            variants = tuple(latents.variants(picture, **form))
         except ValueError as error:
-            raise ValueError(f"Picture {number} of {len(pictures)}: {error}") from error
+            problems.append(f"Picture {number} of {count}: {error}")
+        if mask is not None and variants:
+            try:
+                grey = _cut(mask, picture, form)
+            except ValueError as error:
+                problems.append(f"Mask {number} of {count}: {error}")
+        out.append(Reference(caption, texts, variants, grey, "\n".join(problems)))
+    return out
+
+
+def refuse(references: Sequence[Reference]) -> None:
+    """Refuses references of which one cannot be trained on.
+
+    Raises:
+        ValueError: a picture, a caption or a mask cannot be used; says which and why, for all of them.
+    """
+    if problems := [r.problem for r in references if r.problem]:
+        raise ValueError("\n".join(problems))
+
+
+def encode(references: Sequence[Reference], vae: VAE, class_word: str, kind: str) -> ConceptDataset:
+    """The dataset of prepared references.
+
+    Args:
+        references: see `prepare`.
+        vae: of the model that will be trained.
+        class_word: what the concept is one of.
+        kind: "instance" or "style".
+
+    Raises:
+        ValueError: see `refuse`.
+    """
+    refuse(references)
     items = []
-    for (variants, grey), text in zip(prepared, texts, strict=True):
-        encoded = torch.cat(latents.encode(vae, variants))
-        mask = None if grey is None else _averaged(grey, encoded.shape[-2:])
-        items.append(ConceptItem(encoded, text, variants[0][0].cpu(), mask))
+    for r in references:
+        encoded = torch.cat(latents.encode(vae, r.variants))
+        mask = None if r.masks is None else _averaged(r.masks, encoded.shape[-2:])
+        items.append(ConceptItem(encoded, r.texts, r.variants[0][0].cpu(), mask))
     return ConceptDataset(tuple(items), class_word.strip(), kind)
 
 
-def _pair(captions: Sequence[str], count: int, class_word: str, kind: str) -> list[str]:
-    """A caption for every picture."""
+def sheet(references: Sequence[Reference]) -> Image.Image:
+    """The contact sheet of prepared references, what is wrong in red."""
+    return contact.draw([_card(r) for r in references], title(references))
+
+
+def title(references: Sequence[Reference]) -> str:
+    """How many references there are, their sizes once they are cropped, and whether any cannot be used."""
+    sizes = Counter("{1} x {0}".format(*r.variants[0].shape[1:3]) for r in references if r.variants)
+    out = f"{len(references)} {'reference' if len(references) == 1 else 'references'}"
+    if len(sizes) > 1:
+        out += ": " + ", ".join(f"{n} of {size}" for size, n in sizes.items())
+    elif sizes:
+        out += f", {next(iter(sizes))} pixels"
+    wrong = sum(bool(r.problem) for r in references)
+    return f"{out} - {wrong} cannot be used" if wrong else out
+
+
+def _card(reference: Reference) -> contact.Card:
+    picture = reference.variants[0][0] if reference.variants else None
+    texts = reference.texts
+    if texts is None:
+        return contact.Card(picture, (("caption", reference.caption or "(none)"),), False, reference.problem)
+    shown = (("complete", texts.complete), ("base", texts.base), ("target", texts.target))
+    return contact.Card(picture, shown, True, reference.problem)
+
+
+def _captions(captions: Sequence[str], count: int) -> list[str]:
+    """A caption for every picture; empty ones where there is none."""
     if len(captions) <= 1:
-        lines = "".join(captions).strip().splitlines()
-        if not lines:
-            return [default_caption(class_word, kind)] * count
-        captions = lines
-        if len(lines) == 1:
-            return lines * count
+        captions = "".join(captions).strip().splitlines() or [""]
+        if len(captions) == 1:
+            return list(captions) * count
     if len(captions) != count:
         raise ValueError(
             f"There are {count} pictures and {len(captions)} captions. Give one caption a picture, or one for all."
@@ -89,22 +176,55 @@ def _pair(captions: Sequence[str], count: int, class_word: str, kind: str) -> li
     return list(captions)
 
 
-def _given(masks: Sequence[Tensor], pictures: Sequence[Tensor]) -> list[Tensor | None]:
-    """The mask of every picture as a grey picture of its very size, so that it is cut and scaled as the picture is."""
+def _scenes(scene: str, captions: Sequence[str], class_word: str, kind: str) -> list[str | None]:
+    """What is said of every picture without a caption; None where nothing can be said in its place."""
+    default_caption(class_word, kind)  # refuses what cannot be a class word
+    count, without = len(captions), [not c.strip() for c in captions]
+    lines = [line.strip() for line in scene.strip().splitlines()]
+    if not lines:
+        return [""] * count if all(without) else [None] * count
+    if not any(without):
+        raise ValueError(
+            "'scene' is for pictures without a caption, and every picture has one: empty scene, or the captions."
+        )
+    if len(lines) not in (1, count):
+        raise ValueError(f"There are {count} pictures and {len(lines)} lines in 'scene': give one for all, or {count}.")
+    return lines if len(lines) == count else lines * count
+
+
+def _texts(caption: str, scene: str | None, class_word: str, kind: str, trigger: str):
+    """(caption, its texts or None, what is wrong with it)."""
+    caption = " ".join(caption.split())
+    try:
+        if caption:
+            caption = marked(caption, class_word, kind, trigger)
+        elif scene is not None:
+            caption = short_caption(scene, class_word, kind)
+        else:
+            raise ValueError(
+                "A caption is empty, and other pictures have one: write it, or say in 'scene' what else is in the "
+                "picture."
+            )
+        return caption, parse_caption(caption, class_word, kind), ""
+    except ValueError as error:
+        return caption, None, str(error)
+
+
+def _masks(masks: Sequence[Tensor], count: int) -> list[Tensor | None]:
     single = [m for batch in masks for m in batch.reshape(-1, *batch.shape[-2:]).split(1)]
     if not single:
-        return [None] * len(pictures)
-    if len(single) != len(pictures):
-        raise ValueError(
-            f"There are {len(pictures)} pictures and {len(single)} masks. Give one mask a picture, or none."
-        )
-    out = []
-    for number, (mask, picture) in enumerate(zip(single, pictures, strict=True), start=1):
-        try:
-            out.append(_grey(mask, *picture.shape[1:3]))
-        except ValueError as error:
-            raise ValueError(f"Mask {number} of {len(single)}: {error}") from error
-    return out
+        return [None] * count
+    if len(single) != count:
+        raise ValueError(f"There are {count} pictures and {len(single)} masks. Give one mask a picture, or none.")
+    return single
+
+
+def _cut(mask: Tensor, picture: Tensor, form: dict) -> tuple[Tensor, ...]:
+    """A mask in grey, in every form in which its picture is trained on."""
+    grey = tuple(latents.variants(_grey(mask, *picture.shape[1:3]), **form))
+    if not grey[0].any():
+        raise ValueError("All of it lies outside the square that is cropped: set crop to none.")
+    return grey
 
 
 def _grey(mask: Tensor, height: int, width: int) -> Tensor:

@@ -16,23 +16,21 @@ MULTIPLE = 16
 
 SMALLEST = 64
 
+SLACK = 0.25
+"""How far values may lie outside [0, 1], as a sharp scaling leaves them; they are cut off."""
+
 
 def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     """One reference as it is trained on.
 
     Args:
-        image: [1, h, w, 3 or more] in [0, 1].
+        image: [1, h, w, 3], see `rgb`.
         resolution: side of the square that is cropped from it; 0 keeps its size, cut to a multiple of 16.
         crop: "center", or "none" to keep its shape at about resolution² pixels.
 
     Returns:
         [1, h, w, 3].
-
-    Raises:
-        ValueError: see `check`.
     """
-    check(image)
-    image = image[..., :3].float()
     height, width = image.shape[1:3]
     if resolution == 0:
         size = (width, height)
@@ -45,21 +43,35 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     return resize(image, target_height, target_width)
 
 
-def check(image: Tensor) -> None:
-    """Refuses what cannot be a reference.
+def rgb(image: Tensor) -> Tensor:
+    """A picture of the user as [1, h, w, 3] float32 in [0, 1]: grey is made colour, transparency is laid on white.
+
+    Args:
+        image: [1, h, w, 1, 3 or 4]; the fourth channel is how opaque it is.
 
     Raises:
-        ValueError: the image is empty, not an image, smaller than 64 pixels a side, or not finite.
+        ValueError: it is no picture, smaller than 64 pixels a side, not finite, or plainly not in [0, 1].
     """
-    if image.ndim != 4 or image.shape[-1] < 3 or 0 in image.shape:
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
         raise ValueError(f"A reference has shape {tuple(image.shape)}, which is not an image.")
     height, width = image.shape[1:3]
     if min(height, width) < SMALLEST:
         raise ValueError(
             f"A reference of {width} x {height} pixels is too small: at least {SMALLEST} a side are needed."
         )
-    if not torch.isfinite(image[..., :3]).all():
+    image = image.float()
+    if not torch.isfinite(image).all():
         raise ValueError("A reference holds values that are not numbers.")
+    low, high = float(image.min()), float(image.max())
+    if low < -SLACK or high > 1 + SLACK:
+        raise ValueError(
+            f"A reference holds values from {low:.3g} to {high:.3g}, and pictures go from 0 to 1: scale it before."
+        )
+    image = image.clamp(0, 1)
+    if image.shape[-1] == 4:
+        opaque = image[..., 3:]
+        return image[..., :3] * opaque + (1 - opaque)
+    return image.expand(-1, -1, -1, 3)
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
@@ -97,7 +109,7 @@ def variants(
     """A reference in every form in which it is trained on: whole, cut, and the mirror images of these.
 
     Args:
-        image: [1, h, w, 3 or more] in [0, 1].
+        image: [1, h, w, 3], see `rgb`.
         resolution: see `prepare`.
         crop: see `prepare`.
         cuts: rows and columns, as `windows` gives them.
@@ -105,13 +117,10 @@ def variants(
 
     Returns:
         [1, H, W, 3] each, the whole picture first.
-
-    Raises:
-        ValueError: see `prepare`.
     """
     whole = prepare(image, resolution, crop)
     height, width = whole.shape[1:3]
-    out = [whole, *(resize(image[:, rows, columns, :3].float(), height, width) for rows, columns in cuts)]
+    out = [whole, *(resize(image[:, rows, columns], height, width) for rows, columns in cuts)]
     return [*out, *(v.flip(2) for v in out)] if flip else out
 
 

@@ -13,7 +13,7 @@ def make(models):
 
     def execute(images=None, captions=("",), kind="instance", class_word="robot", resolution=0, **values):
         """The node takes every input as a list."""
-        lists = {k: [v] for k, v in values.items()}
+        lists = {k: v if isinstance(v, list) else [v] for k, v in values.items()}
         images = runs.pictures() if images is None else images
         return runs.execute(
             ConceptDataset,
@@ -34,7 +34,7 @@ def complete(dataset):
 
 
 def test_no_captions_at_all_are_the_default(make):
-    for captions in ([""], ["  \n "], []):
+    for captions in ([""], ["  \n "], [], ["", "", ""]):
         assert complete(make(captions=captions)) == ["a [v] robot"] * 3
     assert complete(make(kind="style", class_word="style")) == ["a picture in [v] style"] * 3
 
@@ -60,9 +60,9 @@ def test_captions_stay_with_their_pictures(make, models):
 @pytest.mark.parametrize(
     ("captions", "message"),
     [
-        (["a [v] robot", "a robot", "a [v] robot"], r"Caption 2 of 3: .*has no \[v\]"),
+        (["a [v] robot", "a toy", "a [v] robot"], r"Caption 2 of 3: .*has no \[v\], and not 'robot' either"),
+        (["a robot by a robot", "a [v] robot", "a [v] robot"], r"Caption 1 of 3: .*no \[v\], and 'robot' 2 times"),
         (["a [v] robot", "a [v] robot", ""], "Caption 3 of 3: A caption is empty"),
-        (["", "", ""], "Caption 1 of 3: A caption is empty"),
         (["a [v] robot [v] robot", "a [v] robot", "a [v] robot"], r"Caption 1 of 3: .*\[v\] 2 times"),
         (["a [v] dog", "a [v] robot", "a [v] robot"], "Caption 1 of 3: .*before the class word 'robot'"),
         (["a [v] robot", "a [v] robot"], "There are 3 pictures and 2 captions"),
@@ -93,7 +93,9 @@ def nan(picture):
         (lambda: [], "no reference pictures: connect at least one"),
         (lambda: bad(lambda p: p[:, :32]), "Picture 2 of 3: .*64 x 32 pixels is too small: at least 64"),
         (lambda: bad(nan), "Picture 2 of 3: .*not numbers"),
-        (lambda: bad(lambda p: p[..., :1]), r"Picture 2 of 3: .*shape \(1, 64, 64, 1\)"),
+        (lambda: bad(lambda p: p[..., :2]), r"Picture 2 of 3: .*shape \(1, 64, 64, 2\)"),
+        (lambda: bad(lambda p: p * 255), "Picture 2 of 3: .*from .* to 25.*pictures go from 0 to 1"),
+        (lambda: bad(lambda p: p * 2 - 1), "Picture 2 of 3: .*from -"),
         (lambda: bad(lambda p: p[:0]), r"Picture 2 of 3: .*shape \(0, 64, 64, 3\)"),
     ],
 )
@@ -108,9 +110,66 @@ def test_a_batch_is_as_many_pictures(make):
     assert len(make([batch, *runs.pictures(1, seed=4)]).items) == 4
 
 
-def test_alpha_is_left_out(make):
-    with_alpha = [torch.cat([p, torch.rand(1, 64, 64, 1)], dim=-1) for p in runs.pictures()]
-    assert make(with_alpha).fingerprint == make().fingerprint
+def test_everything_that_is_wrong_is_said_at_once(make):
+    with pytest.raises(ValueError, match=r"(?s)Picture 2 of 3: .*not numbers.*\nCaption 3 of 3: .*a toy"):
+        make(bad(nan), captions=["a [v] robot", "a [v] robot", "a toy"])
+
+
+def test_transparency_is_laid_on_white_and_grey_is_a_colour(make):
+    opaque = torch.rand(1, 64, 64, 1)
+    (plain,) = runs.pictures(1)
+    (item,) = make([torch.cat([plain, opaque], dim=-1)]).items
+    torch.testing.assert_close(item.image, (plain * opaque + 1 - opaque)[0])
+    (item,) = make([plain[..., :1]]).items
+    assert torch.equal(item.image, plain[0, ..., :1].expand(64, 64, 3))
+
+
+def test_values_a_little_out_of_range_are_cut_off(make):
+    (item,) = make([runs.pictures(1)[0] * 1.4 - 0.2]).items
+    assert torch.equal(item.image, (runs.pictures(1)[0] * 1.4 - 0.2)[0].clamp(0, 1))
+
+
+def test_the_short_form_says_what_else_is_in_the_pictures(make):
+    data = make(scene=["on a red sofa"])
+    assert complete(data) == ["a [v] robot, on a red sofa"] * 3
+    assert {i.texts.base for i in data.items} == {"a robot, on a red sofa"}
+    assert {i.texts.target for i in data.items} == {"[v] robot"}
+    expected = ["a [v] robot", "a [v] robot, a red sofa, a window", "a [v] robot, in snow"]
+    for scene in (["in snow.\n\na red sofa, a window"], ["in snow", "", "a red sofa, a window"]):
+        assert complete(make(scene=scene)) == expected
+    style = make(kind="style", class_word="style", scene=["a house by a lake"])
+    assert complete(style) == ["a house by a lake, in [v] style"] * 3
+    assert {i.texts.base for i in style.items} == {"a house by a lake"}
+
+
+def test_the_short_form_stands_in_for_a_caption_that_is_missing(make):
+    captions = ["the [v] robot", "", "a [v] robot, 3"]
+    assert complete(make(captions=captions, scene=["in snow"])) == [
+        "a [v] robot, 3",
+        "a [v] robot, in snow",
+        "the [v] robot",
+    ]
+    with pytest.raises(ValueError, match=r"Caption 2 of 3: A caption is empty.*'scene'"):
+        make(captions=captions)
+    with pytest.raises(ValueError, match="'scene' is for pictures without a caption"):
+        make(captions=["a [v] robot"], scene=["in snow"])
+    with pytest.raises(ValueError, match="3 pictures and 2 lines in 'scene'"):
+        make(scene=["in snow\non grass"])
+
+
+def test_captions_of_other_trainers_are_marked(make):
+    captions = ["photo of an old robot on grass", "photo of sks on grass", "sks robot, blue background"]
+    data = make(captions=captions, trigger="sks")
+    assert complete(data) == [
+        "[v] robot, blue background",
+        "photo of [v] robot on grass",
+        "photo of an old [v] robot on grass",
+    ]
+    assert {i.texts.base for i in data.items} == {
+        "robot, blue background",
+        "photo of robot on grass",
+        "photo of an old robot on grass",
+    }
 
 
 def test_sizes_and_crops(make):
@@ -124,6 +183,19 @@ def test_sizes_and_crops(make):
     assert sizes[96, "center"] == (96, 96) and sizes[64, "center"] == (64, 64)
     assert sizes[0, "center"] == (192, 96)
     assert sizes[96, "none"][0] == 2 * sizes[96, "none"][1] == 128
+
+
+def test_pictures_of_any_sizes_are_trained_on_in_their_own_shapes(make, models):
+    sizes = [(100, 200), (201, 99), (64, 64), (111, 222)]
+    pictures = [torch.rand(1, h, w, 3, generator=torch.Generator().manual_seed(h)) for h, w in sizes]
+    data = make(pictures, resolution=96, crop="none")
+    shapes = sorted(tuple(i.latents.shape[2:]) for i in data.items)
+    assert shapes == [(8, 16), (8, 16), (12, 12), (16, 8)]
+    for item in data.items:
+        assert all(side % 16 == 0 for side in item.image.shape[:2])
+    outcome = runs.customise(models, data, runs.job("shapes", steps=6))
+    assert len(outcome.history.losses) == 6
+    assert all(torch.isfinite(torch.tensor(value)) for value in outcome.history.losses)
 
 
 def test_flips_are_variants(make):
@@ -174,3 +246,94 @@ def test_the_hosts_folder_loader_gives_the_same(comfyui):
     theirs = {(text, runs.digest({"image": image})) for image, text in zip(images, captions, strict=True)}
     assert theirs == {(text, runs.digest({"image": image})) for image, text in zip(*ours, strict=True)}
     assert len(theirs) == 5 and all(re.search(r"\[v\] robot", text) for text, _ in theirs)
+
+
+@pytest.fixture
+def input_folder(comfyui, tmp_path, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path / "input"))
+    (tmp_path / "input").mkdir()
+    return tmp_path / "input"
+
+
+def test_a_folder_of_another_trainer_becomes_a_dataset(make, input_folder):
+    from PIL import Image
+
+    from purecc_pack.nodes import ImageFolder
+
+    place = input_folder / "mine" / "10_sks robot"
+    place.mkdir(parents=True)
+    for k, picture in enumerate(runs.pictures(), start=8):
+        Image.fromarray((picture[0].numpy() * 255).round().astype("uint8")).save(place / f"{k}.png")
+    (place / "8.txt").write_text("photo of sks robot,\n on grass", encoding="utf-8")
+    (place / "9.txt").write_text("a robot in snow", encoding="utf-8")
+    assert "mine" in ImageFolder.define_schema().inputs[0].options
+    images, captions = runs.execute(ImageFolder, folder="mine").args
+    assert captions == ["photo of sks robot, on grass", "a robot in snow", ""]
+    data = make(images, captions, trigger="sks", scene="by a tree")
+    assert complete(data) == ["a [v] robot in snow", "a [v] robot, by a tree", "photo of [v] robot, on grass"]
+    for item in data.items:
+        k = {"grass": 0, "snow": 1, "tree": 2}[item.texts.complete.split()[-1]]
+        assert float((item.image - runs.pictures()[k][0]).abs().max()) < 0.6 / 255
+
+
+@pytest.mark.parametrize("folder", ["..", "../..", "/", "nowhere", "mine/../../.."])
+def test_only_folders_of_the_input_folder_are_read(input_folder, folder):
+    from purecc_pack.nodes import ImageFolder
+
+    (input_folder / "mine").mkdir()
+    with pytest.raises(ValueError, match="no folder of ComfyUI's input folder"):
+        runs.execute(ImageFolder, folder=folder)
+
+
+def test_the_node_shows_a_contact_sheet(models, comfyui):
+    from pathlib import Path
+
+    import folder_paths
+    from PIL import Image
+
+    from purecc_pack.nodes import ConceptDataset
+    from purecc_pack.purecc import contact
+
+    made = runs.execute(
+        ConceptDataset, images=runs.pictures(), captions=["a [v] robot"], resolution=[0], vae=[models.vae]
+    )
+    (saved,) = made.ui["images"]
+    assert saved["type"] == "temp"
+    with Image.open(Path(folder_paths.get_temp_directory()) / saved["subfolder"] / saved["filename"]) as sheet:
+        assert sheet.width == 2 * (contact.CELL + contact.GAP) - contact.GAP + 2 * contact.MARGIN
+        assert sheet.height > 2 * contact.CELL
+
+
+def red(picture):
+    """How many of its pixels are as red as a complaint."""
+    pixels = torch.tensor(list(picture.convert("RGB").get_flattened_data()), dtype=torch.float32)
+    return int(((pixels - torch.tensor([190.0, 20.0, 30.0])).abs().amax(1) < 40).sum())
+
+
+@pytest.mark.parametrize("what", ["caption", "picture"])
+def test_what_is_wrong_stands_in_red_in_its_place(comfyui, what):
+    from purecc_pack.purecc.host import datasets
+
+    grey, captions = [torch.full((1, 64, 64, 3), 0.5) for _ in range(2)], ["a [v] robot", "a [v] robot"]
+    good = datasets.prepare(grey, captions, "robot", "instance", 0)
+    assert red(datasets.sheet(good)) == 0 and datasets.title(good) == "2 references, 64 x 64 pixels"
+    if what == "caption":
+        captions[1] = "a toy"
+    else:
+        grey[1] = grey[1][..., :2]
+    wrong = datasets.prepare(grey, captions, "robot", "instance", 0)
+    assert [bool(r.problem) for r in wrong] == [False, True] and "1 cannot be used" in datasets.title(wrong)
+    sheet = datasets.sheet(wrong)
+    half = sheet.width // 2 - 4
+    assert red(sheet.crop((0, 0, half, sheet.height))) == 0
+    assert red(sheet.crop((half, 0, sheet.width, sheet.height))) > 500
+
+
+def test_the_sheet_says_which_sizes_there_are(comfyui):
+    from purecc_pack.purecc.host import datasets
+
+    sizes = [torch.rand(1, 100, 200, 3), torch.rand(1, 64, 64, 3), torch.rand(1, 110, 220, 3)]
+    made = datasets.prepare(sizes, [""], "robot", "instance", 96, "none")
+    assert datasets.title(made) == "3 references: 2 of 128 x 64, 1 of 96 x 96"

@@ -130,7 +130,7 @@ def test_masks_that_cannot_be_used_are_named(make, masks, message):
 def test_a_mask_that_is_cropped_away_is_named(make):
     edge = torch.zeros(1, 128, 512)
     edge[:, :, :40] = 1.0
-    with pytest.raises(ValueError, match=r"Picture 1 of 1: All of its mask lies outside .*set crop to none"):
+    with pytest.raises(ValueError, match=r"Mask 1 of 1: All of it lies outside .*set crop to none"):
         make([torch.rand(1, 128, 512, 3)], [edge], resolution=128)
     (item,) = make([torch.rand(1, 128, 512, 3)], [edge], resolution=128, crop="none").items
     assert item.mask.shape == (1, 1, 8, 32) and float(item.mask.sum()) == pytest.approx(8 * 2.5, rel=0.05)

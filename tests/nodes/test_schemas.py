@@ -10,8 +10,9 @@ def nodes(comfyui):
     return {node.define_schema().node_id: node for node in NODES}
 
 
-IDS = ["TinyCheckpoint", "ExampleConcept", "ConceptDataset", "ConceptMasks", "TrainExtractor", "PureLearning"]
+IDS = ["TinyCheckpoint", "ExampleConcept", "ImageFolder", "ConceptDataset", "ConceptMasks", "TrainExtractor"]
 IDS += [
+    "PureLearning",
     "SaveAdapter",
     "LoadAdapter",
     "ApplyAdapter",

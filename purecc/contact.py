@@ -1,0 +1,88 @@
+"""The contact sheet of a concept: every reference as it is cropped, under it its texts or what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .sheets import GROUND, INK, PALE, RED, font, image, wrapped
+
+CELL, GAP, MARGIN, LINE, FONT = 256, 16, 14, 19, 15
+MOST_COLUMNS, MOST_LINES = 4, 7
+
+
+@dataclass(frozen=True)
+class Card:
+    """One reference on the sheet.
+
+    Attributes:
+        picture: [h, w, 3] in [0, 1]; None where it cannot be used.
+        texts: what stands under it, (label, text) each.
+        readable: whether the texts can be used.
+        problem: what is wrong with picture or texts; empty: nothing is.
+    """
+
+    picture: Tensor | None
+    texts: tuple[tuple[str, str], ...]
+    readable: bool = True
+    problem: str = ""
+
+
+def draw(cards: Sequence[Card], title: str) -> Image.Image:
+    """The sheet.
+
+    Args:
+        cards: at least one, in their order.
+        title: one line above them.
+    """
+    face, bold = font(FONT), font(FONT + 2)
+    columns = min(MOST_COLUMNS, math.ceil(math.sqrt(len(cards))))
+    width = columns * (CELL + GAP) - GAP + 2 * MARGIN
+    heading = wrapped(title, bold, width - 2 * MARGIN)
+    written = [_lines(card, face) for card in cards]
+    rows = [range(k, min(k + columns, len(cards))) for k in range(0, len(cards), columns)]
+    tops, y = [], MARGIN + len(heading) * LINE + GAP // 2
+    for row in rows:
+        tops.append(y)
+        y += CELL + LINE // 2 + LINE * max(len(written[k]) for k in row) + GAP
+    sheet = Image.new("RGB", (width, y - GAP + MARGIN), "white")
+    pen = ImageDraw.Draw(sheet)
+    for n, line in enumerate(heading):
+        pen.text((MARGIN, MARGIN + n * LINE), line, font=bold, fill=INK)
+    for top, row in zip(tops, rows, strict=True):
+        for column, k in enumerate(row):
+            _card(sheet, pen, face, cards[k], written[k], MARGIN + column * (CELL + GAP), top)
+    return sheet
+
+
+def _lines(card: Card, face) -> list[tuple[float, str, str, tuple]]:
+    """(indent, label, text, colour) of every line under a picture; a label stands on a text's first line."""
+    out = []
+    for label, text in card.texts:
+        indent = face.getlength(f"{label}  ")
+        for n, line in enumerate(wrapped(text, face, CELL - indent, MOST_LINES)):
+            out.append((indent, "" if n else label, line, INK if card.readable else RED))
+    reason = wrapped(card.problem, face, CELL, 2 * MOST_LINES) if card.problem else []
+    return [*out, *((0, "", line, RED) for line in reason)]
+
+
+def _card(sheet, pen, face, card: Card, lines, x: int, y: int) -> None:
+    if card.picture is None:
+        pen.rectangle([x, y, x + CELL - 1, y + CELL - 1], fill=GROUND)
+        pen.line([(x, y), (x + CELL - 1, y + CELL - 1)], fill=RED, width=2)
+        pen.line([(x, y + CELL - 1), (x + CELL - 1, y)], fill=RED, width=2)
+    else:
+        shown = image(card.picture)
+        size = tuple(max(1, round(side * CELL / max(shown.size))) for side in shown.size)
+        sheet.paste(shown.resize(size, Image.Resampling.LANCZOS), (x + (CELL - size[0]) // 2, y + CELL - size[1]))
+        if card.problem:
+            pen.rectangle([x - 3, y - 3, x + CELL + 2, y + CELL + 2], outline=RED, width=3)
+    y += CELL + LINE // 2
+    for indent, label, text, colour in lines:
+        pen.text((x, y), label, font=face, fill=PALE)
+        pen.text((x + indent, y), text, font=face, fill=colour)
+        y += LINE

@@ -1,0 +1,78 @@
+"""Captions that people already have, as captions with [v]."""
+
+import pytest
+
+from purecc_pack.purecc.captions import marked, short_caption
+from purecc_pack.purecc.texts import parse_caption
+
+
+@pytest.mark.parametrize(
+    ("caption", "class_word", "expected", "base"),
+    [
+        ("a [v] dog on grass", "dog", "a [v] dog on grass", "a dog on grass"),
+        ("a photo of a dog on grass", "dog", "a photo of a [v] dog on grass", "a photo of a dog on grass"),
+        ("An owl, at night", "owl", "A [v] owl, at night", "An owl, at night"),
+        ("my Teddy  Bear\nby dogs", "teddy bear", "my [v] Teddy Bear by dogs", "my Teddy Bear by dogs"),
+        ("a dog-like robot dog", "dog", "a dog-like robot [v] dog", "a dog-like robot dog"),
+        ("dog", "dog", "[v] dog", "dog"),
+    ],
+)
+def test_an_instance_is_marked_before_its_class_word(caption, class_word, expected, base):
+    text = marked(caption, class_word)
+    assert text == expected
+    assert parse_caption(text, class_word).base == base
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("photo of sks dog on grass", "photo of [v] dog on grass"),
+        ("photo of an SKS dog", "photo of a [v] dog"),
+        ("sks", "[v] dog"),
+        ("sks, brown fur, grass", "[v] dog, brown fur, grass"),
+        ("sks brown dog", "[v] brown dog"),
+        ("a dog and sksy things", "a [v] dog and sksy things"),
+    ],
+)
+def test_a_trigger_word_is_the_mark(caption, expected):
+    text = marked(caption, "dog", trigger="sks")
+    assert text == expected
+    parse_caption(text, "dog")
+
+
+@pytest.mark.parametrize(
+    ("caption", "trigger", "base"),
+    [
+        ("a house by a lake", "", "a house by a lake"),
+        ("A house by a lake.", "", "A house by a lake"),
+        ("a house in sks style", "sks", "a house"),
+        ("a house, sks", "sks", "a house"),
+        ("sks style, a house", "sks", "a house"),
+    ],
+)
+def test_a_style_goes_at_the_end_or_where_its_trigger_is(caption, trigger, base):
+    text = marked(caption, "style", "style", trigger)
+    assert parse_caption(text, "style", "style").base == base
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ("a cat on grass", r"has no \[v\], and not 'dog' either.*as in 'a \[v\] dog'"),
+        ("two dogs", "not 'dog' either"),
+        ("a dog beside a dog", "'dog' 2 times"),
+    ],
+)
+def test_a_caption_that_does_not_say_where_the_concept_is_is_refused(caption, message):
+    with pytest.raises(ValueError, match=message):
+        marked(caption, "dog")
+
+
+@pytest.mark.parametrize("kind", ["instance", "style"])
+@pytest.mark.parametrize("scene", ["", "on a red sofa", "a red sofa, a window.", "  by\nthe sea ; "])
+def test_the_short_form_can_always_be_read(kind, scene):
+    texts = parse_caption(short_caption(scene, "toy", kind), "toy", kind)
+    rest = " ".join(scene.split()).rstrip(" .;")
+    expected = {"instance": f"a toy, {rest}" if rest else "a toy", "style": rest or "a picture"}
+    assert texts.base == expected[kind]
+    assert texts.target == "[v] toy"
