@@ -9,6 +9,7 @@ from .folder import ImageFolder
 from .masks import ConceptMasks
 from .measuring import MeasurePictures, ModelDrift
 from .protocol import ProtocolPictures
+from .report import CompareAdapters, PreservationReport
 from .tiny import ExampleConcept, TinyCheckpoint
 from .training import PureLearning, TrainExtractor
 
@@ -24,6 +25,8 @@ NODES: list[type[io.ComfyNode]] = [
     LoadAdapter,
     ApplyAdapter,
     TrainingCurves,
+    PreservationReport,
+    CompareAdapters,
     ProtocolPictures,
     MeasurePictures,
     ModelDrift,

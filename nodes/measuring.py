@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..purecc.host.drift import drift
+from ..purecc.host.drift import drift, parts
 from ..purecc.host.latents import from_pil
 from ..purecc.host.measuring import Encoders, as_pictures, measure
 from ..purecc.host.progress import NodeProgress
@@ -12,7 +12,7 @@ from ..purecc.host.reports import as_json, save
 from ..purecc.measure import UNRELATED_PROMPTS
 from ..purecc.protocol import sheet
 from ..purecc.protocol.pictures import parse_nouns
-from .protocol import size, two_models
+from .protocol_inputs import encoders, size, two_models
 from .types import CATEGORY, Pictures
 
 
@@ -35,20 +35,7 @@ class MeasurePictures(io.ComfyNode):
                 io.Image.Input(
                     "references", tooltip="The pictures that the concept was learned from: a list, or a batch."
                 ),
-                io.ClipVision.Input(
-                    "clip_vision",
-                    optional=True,
-                    tooltip="The picture half of a CLIP, from Load CLIP Vision: for CLIP-I and CLIP-T.",
-                ),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="The text half of the same CLIP, from Load CLIP with the same file: for CLIP-T. The files "
-                    "clip_l.safetensors that go round lack its projection and are refused.",
-                ),
-                io.ClipVision.Input(
-                    "dino", optional=True, tooltip="DINOv2 large or giant, from Load CLIP Vision: for DINO."
-                ),
+                *encoders(),
                 io.Model.Input(
                     "segmenter", optional=True, tooltip="The MODEL of a SAM3 checkpoint: for Seg-Cons, with nouns."
                 ),
@@ -152,10 +139,9 @@ class ModelDrift(io.ComfyNode):
         cls, model, clip, customised_model, customised_clip, prompts, width, height, batch_size
     ) -> io.NodeOutput:
         lines = [line for line in prompts.splitlines() if line.strip()]
-        progress = NodeProgress(cls.hidden.unique_id, "Drift", 4 * 8 * len(lines))
-        value = drift(
-            (model, clip), (customised_model, customised_clip), lines, width, height, progress, limit=batch_size
-        )
+        progress = NodeProgress(cls.hidden.unique_id, "Drift", parts(len(lines)))
+        pair = (customised_model, customised_clip)
+        (value,) = drift((model, clip), [pair], lines, width, height, progress, limit=batch_size)
         text = f"Velocity drift {value:.4f} on {len(lines)} prompts at {width} x {height}"
         progress.say(text)
         return io.NodeOutput(value, text)

@@ -46,3 +46,9 @@ def fitted(width: int, height: int, cell: int) -> tuple[int, int]:
     """A size of the same shape, at most `cell` a side, never larger than it is."""
     scale = min(1.0, cell / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """Text that `font` can show, not longer than so many characters."""
+    text = text.replace("Δ", "delta ")
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,4 +1,4 @@
-"""A protocol's pictures, drawn by the host's stock sampling with a base model and a customised one."""
+"""A protocol's pictures, drawn by the host's stock sampling with a base model and customised ones."""
 
 from __future__ import annotations
 
@@ -46,57 +46,86 @@ def empty_latent(model, width: int, height: int, batch: int = 1) -> Tensor:
     return comfy.sample.fix_empty_latent_channels(model, torch.zeros(batch, 4, height // 8, width // 8), 8)
 
 
+@dataclass(frozen=True)
+class Customised:
+    """A customised model and how its concept is called.
+
+    Attributes:
+        name: for the eye.
+        model: MODEL.
+        clip: CLIP.
+        trigger: stands for [v] in its prompts, see `worded`; None: nothing does, it is given the base texts.
+    """
+
+    name: str
+    model: object
+    clip: object
+    trigger: str | None
+
+
 def draw(
     base: tuple,
-    customised: tuple,
+    customised: Sequence[Customised],
     vae,
     prompts: Sequence[ProtocolPrompt],
     seeds: Sequence[int],
     sampling: Sampling,
-    trigger: str,
     progress: NodeProgress,
-) -> ProtocolPictures:
-    """Both models' pictures of every prompt at every seed.
+) -> list[ProtocolPictures]:
+    """Pictures of every prompt at every seed, for each customised model beside the same ones of the base.
 
     A picture is what the stock KSampler draws for that prompt and seed alone, if the sampler draws no noise of its own.
 
     Args:
         base: (MODEL, CLIP), draws the base texts.
-        customised: (MODEL, CLIP), draws the complete texts.
+        customised: draw the complete texts.
         vae: VAE.
         prompts: P of them.
         seeds: S of them.
         sampling: how.
-        trigger: stands for [v] in the customised model's prompts.
-        progress: on the node; its parts are sampling steps of one picture.
+        progress: on the node; its parts are sampling steps of one picture, P · S · steps for every model.
 
     Raises:
-        ValueError: a prompt or the trigger cannot be used, or the customised CLIP does not know the embedding that the
+        ValueError: a prompt or a trigger cannot be used, or a customised CLIP does not know the embedding that its
             trigger names; before anything is drawn.
     """
-    _check_vae(base[0], customised[0], vae)
+    known = [_texts(base, c, vae, prompts) for c in customised]
+    plain = [worded(p.base, "x") for p in prompts]
+    drawn = _rows("base model", *base, vae, plain, seeds, sampling, progress)
+    out = []
+    for c, texts in zip(customised, known, strict=True):
+        rows = _rows(c.name, c.model, c.clip, vae, texts, seeds, sampling, progress)
+        settings = {**asdict(sampling), "trigger": c.trigger}
+        out.append(ProtocolPictures(tuple(prompts), tuple(seeds), drawn, rows, settings))
+    return out
+
+
+def _texts(base: tuple, customised: Customised, vae, prompts: Sequence[ProtocolPrompt]) -> list[str]:
+    """The prompts of a customised model, once it is known that it can be given them."""
+    _check_vae(base[0], customised.model, vae)
+    trigger = customised.trigger
+    if trigger is None:
+        return [worded(p.base, "x") for p in prompts]
     texts = [worded(p.complete, trigger) for p in prompts]
     concept = next(text for text, p in zip(texts, prompts, strict=True) if p.names_concept)
-    if "embedding:" in concept and not _knows(customised[1], concept):
+    if "embedding:" in concept and not _knows(customised.clip, concept):
         raise ValueError(
             f"The customised CLIP does not know {trigger}: connect the CLIP that Apply Adapter gives, or write the "
             "name under which the concept was trained or saved."
         )
-    drawn = {}
-    for name, (model, clip), words in (
-        ("base", base, [worded(p.base, trigger) for p in prompts]),
-        ("customised", customised, texts),
-    ):
-        progress.say(f"reading the prompts for the {name} model")
-        positive = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in words]
-        negative = clip.encode_from_tokens_scheduled(clip.tokenize(sampling.negative))
-        rows = []
-        for number, cond in enumerate(positive, start=1):
-            progress.say(f"{name} model, prompt {number} of {len(prompts)}")
-            rows.append(_row(model, vae, cond, negative, seeds, sampling, progress))
-        drawn[name] = torch.stack(rows)
-    settings = {**asdict(sampling), "trigger": trigger}
-    return ProtocolPictures(tuple(prompts), tuple(seeds), settings=settings, **drawn)
+    return texts
+
+
+def _rows(name: str, model, clip, vae, texts: Sequence[str], seeds, sampling: Sampling, progress) -> Tensor:
+    """[P, S, H, W, 3], one model's pictures."""
+    progress.say(f"reading the prompts for the {name}")
+    positive = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in texts]
+    negative = clip.encode_from_tokens_scheduled(clip.tokenize(sampling.negative))
+    rows = []
+    for number, cond in enumerate(positive, start=1):
+        progress.say(f"{name}, prompt {number} of {len(texts)}")
+        rows.append(_row(model, vae, cond, negative, seeds, sampling, progress))
+    return torch.stack(rows)
 
 
 def _check_vae(base, customised, vae) -> None:

@@ -1,4 +1,4 @@
-"""Velocity drift of any customised MODEL of the host against its base."""
+"""Velocity drift of any customised MODELs of the host against their base."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import torch
 from torch import Tensor
 
 from ..measure import DriftProbe
-from ..recipes import BASE, LEARNER
+from ..recipes import BASE
 from ..texts import prompt
 from .drawing import empty_latent
 from .progress import NodeProgress
+
+
+def is_flow(model) -> bool:
+    """Whether a MODEL predicts velocities."""
+    return isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST)
 
 
 def check_flow(model) -> None:
@@ -25,7 +30,7 @@ def check_flow(model) -> None:
     Raises:
         ValueError: names its kind and what has a drift.
     """
-    if not isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
+    if not is_flow(model):
         raise ValueError(
             f"The model ({type(model.model).__name__}) does not predict a velocity, so it has no velocity drift. "
             "Connect a flow model, such as Stable Diffusion 3.5 or Flux."
@@ -33,17 +38,23 @@ def check_flow(model) -> None:
 
 
 def drift(
-    base: tuple, customised: tuple, prompts: Sequence[str], width: int, height: int, progress: NodeProgress, **options
-) -> float:
-    """The drift of a customised model against its base, as `DriftProbe` defines it.
+    base: tuple,
+    customised: Sequence[tuple],
+    prompts: Sequence[str],
+    width: int,
+    height: int,
+    progress: NodeProgress,
+    **options,
+) -> list[float]:
+    """The drift of customised models against their base, as `DriftProbe` defines it.
 
     Args:
         base: (MODEL, CLIP).
-        customised: (MODEL, CLIP), made from them, by Apply Adapter or any LoRA loader.
+        customised: (MODEL, CLIP) each, made from them, by Apply Adapter or any LoRA loader.
         prompts: unrelated to the concept.
         width: of the pictures, in pixels.
         height: of the pictures, in pixels.
-        progress: on the node; its steps are velocities.
+        progress: on the node; its parts are velocities, see `parts`.
         options: of `DriftProbe`.
 
     Raises:
@@ -52,16 +63,23 @@ def drift(
     prompts = [" ".join(p.split()) for p in prompts if p.strip()]
     if not prompts:
         raise ValueError("There are no prompts: write some without the concept, one a line.")
-    for model, _ in (base, customised):
+    for model, _ in (base, *customised):
         check_flow(model)
-    if type(base[0].model) is not type(customised[0].model):
+    if any(type(base[0].model) is not type(model.model) for model, _ in customised):
         raise ValueError("The customised model is of another kind than the base model: connect what it was made from.")
-    pair = _Pair({BASE: base, LEARNER: customised}, prompts, progress)
-    return DriftProbe(pair, tuple(empty_latent(base[0], width, height).shape[1:]), prompts, **options)(LEARNER)
+    named = {f"customised {k}": pair for k, pair in enumerate(customised)}
+    branches = _Branches({BASE: base, **named}, prompts, progress)
+    probe = DriftProbe(branches, tuple(empty_latent(base[0], width, height).shape[1:]), prompts, **options)
+    return [probe(name) for name in named]
 
 
-class _Pair:
-    """Two MODELs as the branches of a trainee, which is all that DriftProbe asks for."""
+def parts(prompts: int, models: int = 1, steps: int = 8) -> int:
+    """How many velocities it takes: the base's with and without guidance and without the prompt, and each model's."""
+    return prompts * steps * (3 + models)
+
+
+class _Branches:
+    """MODELs as the branches of a trainee, which is all that DriftProbe asks for."""
 
     def __init__(self, branches: dict[str | None, tuple], prompts: Sequence[str], progress: NodeProgress):
         self._branches, self._progress = branches, progress

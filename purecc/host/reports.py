@@ -7,10 +7,11 @@ from pathlib import Path
 
 import folder_paths
 
+from ..protocol.preservation import Preservation
 from ..protocol.report import Report
 
 
-def save(report: Report, prefix: str) -> list[Path]:
+def save(report: Report | Preservation, prefix: str) -> list[Path]:
     """Writes NAME_00001_.json and NAME_00001_.md, numbered as the host numbers its images; returns their paths."""
     folder, name, number, *_ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
     contents = {"json": as_json(report), "md": report.markdown() + "\n"}
@@ -22,6 +23,6 @@ def save(report: Report, prefix: str) -> list[Path]:
     return paths
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Report | Preservation) -> str:
     """The report as JSON text."""
     return json.dumps(report.as_dict(), ensure_ascii=False, indent=1)

@@ -6,6 +6,7 @@ encoder gave the embeddings decides the scale of CLIP-T, CLIP-I and DINO: figure
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -96,6 +97,24 @@ def seg_cons(customised: Tensor, base: Tensor) -> float | None:
         None where no noun was found in either picture.
     """
     return mean_of([None if v is None else 100.0 * v for v in map(iou, customised, base)])
+
+
+def change(a: Tensor, b: Tensor) -> float:
+    """Image change: the mean absolute difference of two pictures' values, 0 to 1; 1 is black against white.
+
+    Between the base's and a customised model's picture of one prompt and seed it says how much of the picture is
+    another. Its floor is `seed_floor`: what a mere change of seed does.
+
+    Args:
+        a: [h, w, 3] in [0, 1].
+        b: the same size.
+    """
+    return float((a.double() - b.double()).abs().mean())
+
+
+def seed_floor(pictures: Tensor) -> float | None:
+    """The mean `change` over all pairs of one model's pictures [S, h, w, 3] of a prompt; None for a single seed."""
+    return mean_of([change(a, b) for a, b in itertools.combinations(pictures, 2)])
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from PIL import Image, ImageDraw
 
+from .. import sheets
+from ..sheets import INK, PALE, RULE, shortened
 from .report import Report
 
-CELL, GAP, MARGIN, LINE, FONT = 168, 4, 16, 22, 14
-INK, PALE, RULE = (40, 44, 52), (110, 116, 126), (205, 208, 214)
+CELL, GAP, MARGIN, LINE = 168, 4, 16, 22
 MOST_SEEDS = 4
-TEXT_WIDTH = 60
 
 
 def draw(report: Report) -> Image.Image:
     """The sheet: the table with its remarks, then a row of pairs (base, customised) a prompt, up to four seeds."""
-    font = ImageFont.load_default(FONT)
+    font = sheets.font()
     seeds = min(MOST_SEEDS, len(report.pictures.seeds))
-    table = [[_plain(cell) for cell in row] for row in report.rows()]
+    table = [[shortened(cell) for cell in row] for row in report.rows()]
     widths = [max(font.getlength(row[c]) for row in table) + 24 for c in range(len(table[0]))]
-    remarks = [_plain(r) for r in report.remarks()]
-    width, height = _fit(report.pictures.base.shape[-2], report.pictures.base.shape[-3])
+    remarks = [shortened(r) for r in report.remarks()]
+    width, height = sheets.fitted(report.pictures.base.shape[-2], report.pictures.base.shape[-3], CELL)
     pair = 2 * (width + GAP) + 3 * GAP
     wide = max(seeds * pair, sum(widths), *(font.getlength(r) for r in remarks))
     table_height = LINE * (len(table) + len(remarks)) + 2 * MARGIN
@@ -36,10 +35,10 @@ def draw(report: Report) -> Image.Image:
     pen.text((MARGIN, y), "Each pair: base model | customised model, the same seed", font=font, fill=INK)
     y += LINE
     for p, prompt in enumerate(report.pictures.prompts):
-        pen.text((MARGIN, y), _plain(prompt.complete, 160), font=font, fill=INK)
+        pen.text((MARGIN, y), shortened(prompt.complete, 200), font=font, fill=INK)
         for s in range(seeds):
             for k, pictures in enumerate((report.pictures.base, report.pictures.customised)):
-                shown = _image(pictures[p, s]).resize((width, height), Image.Resampling.LANCZOS)
+                shown = sheets.image(pictures[p, s]).resize((width, height), Image.Resampling.LANCZOS)
                 sheet.paste(shown, (MARGIN + s * pair + k * (width + GAP), y + LINE))
         y += row_height
     return sheet
@@ -56,19 +55,3 @@ def _table(pen, font, table: list[list[str]], widths: list[float], y: int) -> in
         if n == 0 or (n + 1 < len(table) and table[n + 1][0].startswith("mean, with")):
             pen.line([(MARGIN, y - 4), (x, y - 4)], fill=RULE)
     return y + MARGIN
-
-
-def _fit(width: int, height: int) -> tuple[int, int]:
-    """A size of the same shape, at most CELL a side."""
-    scale = min(1.0, CELL / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _image(picture: Tensor) -> Image.Image:
-    return Image.fromarray((picture.clamp(0, 1).float().cpu().numpy() * 255.0).round().astype("uint8"))
-
-
-def _plain(text: str, most: int = TEXT_WIDTH) -> str:
-    """Text that Pillow's own font can show, not longer than a cell should be."""
-    text = text.replace("Δ", "delta ")
-    return text if len(text) <= most + 40 else text[: most + 37] + "..."

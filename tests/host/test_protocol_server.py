@@ -125,3 +125,20 @@ def test_what_is_wrong_is_said_by_the_node(server, lora, encoder_files):
         wrong = graph(lora)
         wrong["draw"]["inputs"]["trigger"] = "embedding:nobody"
         server.client.run(wrong)
+
+
+def test_the_preservation_report_runs_between_stock_loaders(server, lora):
+    nodes = graph(lora)
+    drawn = dict(nodes["draw"]["inputs"], filename_prefix="scores/report")
+    nodes["report"] = {"class_type": "PureCCPreservationReport", "inputs": drawn}
+    nodes["sheet"]["inputs"]["images"] = ["report", 0]
+    nodes["table"]["inputs"]["source"] = ["report", 1]
+    nodes = {name: nodes[name] for name in ("base", "lora", "report", "sheet", "table")}
+    outputs = server.client.run(nodes)
+    known = json.loads(sorted((server.base / "output" / "scores").glob("report_*.json"))[-1].read_text("utf-8"))
+    (found,) = known["models"]
+    assert [p["group"] for p in known["prompts"]] == ["concept", "unrelated"] and found["drift"] > 0
+    assert all(0 < row[s] < 1 for row in found["change"] for s in (0, 1))
+    assert found["verdict"] in outputs["table"]["text"][0]
+    (sheet,), (preview,) = saved(server, outputs["sheet"]["images"]), saved(server, outputs["report"]["images"])
+    assert np.array_equal(sheet, preview) and min(sheet.shape[:2]) > 300

@@ -17,6 +17,8 @@ IDS += [
     "LoadAdapter",
     "ApplyAdapter",
     "TrainingCurves",
+    "PreservationReport",
+    "CompareAdapters",
     "ProtocolPictures",
     "MeasurePictures",
     "ModelDrift",
