@@ -149,3 +149,23 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     place(tmp_path, "b.png")
     seen.append(folder.fingerprint(folder.entries(tmp_path)))
     assert len(set(seen)) == 3 and seen[-1] == folder.fingerprint(folder.entries(tmp_path))
+
+
+def test_the_stock_loader_shows_the_same(tmp_path, comfyui, monkeypatch):
+    """What the help page of Concept Dataset says of Load Image; its EXIF orientations are those without a mirror."""
+    import folder_paths
+    import torch
+
+    from nodes import LoadImage
+
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path))
+    for orientation in (3, 6, 8):
+        turned(tmp_path / f"{orientation}.png", orientation)
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    png16(tmp_path / "deep_colour.png", WIDE.astype(np.uint16) * 257)
+    Image.fromarray(WIDE).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
+    Image.fromarray(WIDE).quantize(8).save(tmp_path / "palette.png")
+    for path in sorted(tmp_path.iterdir()):
+        theirs = LoadImage().load_image(path.name)[0][0]
+        ours = torch.from_numpy(np.asarray(folder.picture(path)) / 255.0)
+        assert theirs.shape == ours.shape and float((theirs - ours).abs().mean()) < 0.02, path.name

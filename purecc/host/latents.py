@@ -67,11 +67,15 @@ def rgb(image: Tensor) -> Tensor:
         raise ValueError(
             f"A reference holds values from {low:.3g} to {high:.3g}, and pictures go from 0 to 1: scale it before."
         )
-    image = image.clamp(0, 1)
+    return opaque(image.clamp(0, 1))
+
+
+def opaque(image: Tensor) -> Tensor:
+    """A picture [..., 1, 3 or 4] as [..., 3]: grey is made colour, transparency is laid on white."""
     if image.shape[-1] == 4:
-        opaque = image[..., 3:]
-        return image[..., :3] * opaque + (1 - opaque)
-    return image.expand(-1, -1, -1, 3)
+        part = image[..., 3:]
+        return image[..., :3] * part + (1 - part)
+    return image.expand(*image.shape[:-1], 3)
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

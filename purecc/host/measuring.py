@@ -14,6 +14,7 @@ from ..protocol import measures
 from ..protocol.pictures import ProtocolPictures
 from ..protocol.report import Report, Scores
 from . import encoders, segments
+from .latents import opaque
 from .progress import NodeProgress
 
 
@@ -144,9 +145,9 @@ def as_pictures(images: Sequence[Tensor]) -> list[Tensor]:
     """
     out = []
     for image in images:
-        if image.ndim != 4 or image.shape[-1] < 3 or 0 in image.shape or not torch.isfinite(image).all():
+        if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape or not torch.isfinite(image).all():
             raise ValueError(f"A reference has shape {tuple(image.shape)} or holds no numbers, so it is no picture.")
-        out += list(image[..., :3].float())
+        out += list(opaque(image.float()))
     if not out:
         raise ValueError("There are no references: connect the pictures that the concept was learned from.")
     return out

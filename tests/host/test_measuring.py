@@ -114,6 +114,8 @@ def test_references_are_batches_or_lists_of_any_size():
 
     made = as_pictures([torch.rand(2, 8, 9, 3), torch.rand(1, 5, 5, 4)])
     assert [tuple(p.shape) for p in made] == [(8, 9, 3), (8, 9, 3), (5, 5, 3)]
+    clear = torch.cat([torch.zeros(1, 5, 5, 3), torch.zeros(1, 5, 5, 1)], dim=-1)
+    assert (as_pictures([clear])[0] == 1).all(), "transparency is laid on white, as for training"
     for wrong in ([], [torch.rand(8, 9, 3)], [torch.full((1, 4, 4, 3), float("nan"))]):
         with pytest.raises(ValueError, match="reference"):
             as_pictures(wrong)
