@@ -133,7 +133,7 @@ def main() -> None:
     text += ["## The guidance over training\n"]
     text += [course(records, label) for label in ("purecc", "purecc-stop", "purecc-base") if label in runs.curves]
     searched = rows("search")
-    text += [course(searched, label) for label in sorted({r["label"] for r in searched if r["label"][:7] == "purecc "})]
+    text += [course(searched, label) for label in sorted({r["label"] for r in searched if "lambda" in r["training"]})]
     (RESULTS / "paper.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))
 

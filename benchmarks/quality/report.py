@@ -31,7 +31,7 @@ COLUMNS = {
     "kl": "KL",
     "diversity": "diversity",
 }
-SHORT_COLUMNS = ("fidelity", "likeness", "leak", "class", "follow", "drift")
+SHORT_COLUMNS = ("fidelity", "likeness", "leak", "leak other", "class", "seg", "drift")
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -99,6 +99,23 @@ def by_steps(runs: Runs, columns: Sequence[str]) -> str:
         for i, step in enumerate(steps):
             lines.append([runs.titles[m], step, *(f"{means[c][i]:.4f}" for c in columns)])
     return table(["method", "steps", *(COLUMNS[c] for c in columns)], lines)
+
+
+def chosen(runs: Runs) -> list[str]:
+    """The score of every setting, and the best setting of each method at its last step."""
+    scores = {m: bootstrap(runs.keys, score(runs.curves[m], runs.base)) for m in runs.curves}
+    best: dict[str, str] = {}
+    for m in scores:
+        method = m.split()[0]
+        if method not in best or scores[m].mean > scores[best[method]].mean:
+            best[method] = m
+    lines = [[runs.titles[m], *(runs.estimate(m, c) for c in SHORT_COLUMNS)] for m in best.values()]
+    lines.insert(0, ["base", *(runs.of_base(c) for c in SHORT_COLUMNS)])
+    return [
+        table(["method", "score"], [[runs.titles[m], e] for m, e in scores.items()]),
+        "## The best setting of each method\n",
+        table(["method", *(COLUMNS[c] for c in SHORT_COLUMNS)], lines),
+    ]
 
 
 def at_levels(runs: Runs, name: str) -> str:
@@ -170,12 +187,7 @@ def main() -> None:
             last_step(runs, list(COLUMNS)),
         ]
         if phase == "search":
-            lines = [[runs.titles[m], bootstrap(runs.keys, score(runs.curves[m], runs.base))] for m in runs.curves]
-            text += [
-                "## What is searched for\n",
-                f"{score.__doc__.split(': ')[1]}\n",
-                table(["method", "score"], lines),
-            ]
+            text += ["## What is searched for\n", f"{score.__doc__}\n", *chosen(runs)]
         if phase == "claim":
             text += ["## Relative to LoRA, above the base\n"]
             names = ("leak", "leak other", "class")
