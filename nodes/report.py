@@ -141,5 +141,5 @@ class CompareAdapters(io.ComfyNode):
     @classmethod
     def execute(cls, model, clip, **values) -> io.NodeOutput:
         adapters = [a for name in ADAPTERS for a in values.pop(name, None) or () if a is not None]
-        customised = preserving.with_adapters(model[0], clip[0], adapters)
+        customised = preserving.with_adapters(model[0], clip[0], adapters, values["class_word"][0])
         return _report(cls.hidden.unique_id, (model[0], clip[0]), customised, values)

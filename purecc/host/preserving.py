@@ -17,14 +17,21 @@ from .measuring import Encoders, measure
 from .progress import NodeProgress
 
 
-def with_adapters(model, clip, adapters: Sequence[Adapter]) -> list[Customised]:
+def with_adapters(model, clip, adapters: Sequence[Adapter], class_word: str) -> list[Customised]:
     """A model with each of some adapters on, one at a time.
 
     Raises:
-        ValueError: an adapter belongs to another kind of model.
+        ValueError: an adapter belongs to another kind of model, or was trained for another class word, so that prompts
+            with this one do not ask for its concept.
     """
     shown, out = names([a.name for a in adapters]), []
     for name, adapter in zip(shown, adapters, strict=True):
+        known = adapter.metadata.get("purecc.class_word", class_word)
+        if known.casefold() != " ".join(class_word.split()).casefold():
+            raise ValueError(
+                f"The adapter {adapter.name!r} was trained for {known!r} and class_word is {class_word!r}: write "
+                f"{known!r} there and in the prompts. Only adapters of one class word can be compared."
+            )
         pair = apply(model, clip, adapter)
         out.append(Customised(name, *pair, f"embedding:{adapter.name}" if adapter.tokens else None))
     return out

@@ -92,6 +92,11 @@ def test_adapters_side_by_side_are_what_each_is_alone(run, models, token_only, l
     assert known["models"][2]["trigger"] is None, "without a token nothing but its class word calls the concept"
 
 
+def test_adapters_of_another_class_word_are_refused(run, token_only):
+    with pytest.raises(ValueError, match="'plain' was trained for 'robot' and class_word is 'dog'"):
+        run("CompareAdapters", adapter=token_only, class_word="dog", prompts="a [v] dog\na red car")
+
+
 def test_the_base_is_drawn_once_for_all(models, token_only):
     from purecc_pack.purecc.host import preserving
     from purecc_pack.purecc.host.drawing import Sampling
@@ -101,7 +106,7 @@ def test_the_base_is_drawn_once_for_all(models, token_only):
     texts = parse_prompts(PROMPTS, "robot")
     with torch.inference_mode():
         base = (models.model, models.clip)
-        pairs = preserving.with_adapters(*base, [token_only, token_only])
+        pairs = preserving.with_adapters(*base, [token_only, token_only], "Robot ")
         made = preserving.preservation(base, pairs, models.vae, texts, ("robot", "instance"), (5, 6), how, told)
     assert told.parts == preserving.parts(models.model, 3, 2, 2, 2, None, 0) == 3 * 3 * 2 * 2 + 8 * 8 * (3 + 2)
     assert [o.name for o in made.outcomes] == ["plain", "plain (2)"]
