@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import contact
-from ..captions import marked, short_caption
+from ..captions import read_captions
 from ..dataset import ConceptDataset, ConceptItem
-from ..texts import ConceptTexts, default_caption, parse_caption
+from ..texts import ConceptTexts
 from . import latents
 
 
@@ -62,7 +62,7 @@ def prepare(
 
     Args:
         images: [B, h, w, 1, 3 or 4] tensors, each of one picture or several.
-        captions: one a picture, or one for all, or one text with a line for each; empty ones: the short form.
+        captions: see `read_captions`.
         class_word: what the concept is one of.
         kind: "instance" or "style".
         resolution: see `latents.prepare`.
@@ -71,9 +71,8 @@ def prepare(
         crops: how many random crops of each picture are variants too.
         masks: where the concept is, 1 there and 0 elsewhere: [B, h, w] tensors, in all one a picture, in the shape of
             their pictures at any size; None or none: not known.
-        scene: what else is in the pictures without a caption, a line for all or a line for each picture; see
-            `short_caption`.
-        trigger: see `marked`.
+        scene: see `read_captions`.
+        trigger: see `read_captions`.
 
     Raises:
         ValueError: there are no pictures, or not as many captions, masks or lines as pictures, or the class word is
@@ -83,13 +82,11 @@ def prepare(
     if not pictures:
         raise ValueError("There are no reference pictures: connect at least one image.")
     count = len(pictures)
-    lines = _captions(captions, count)
-    scenes = _scenes(scene, lines, class_word, kind)
+    read = read_captions(captions, count, class_word, kind, scene, trigger)
     single = _masks(masks or (), count)
     out = []
-    for number, (picture, line, mask) in enumerate(zip(pictures, lines, single, strict=True), start=1):
-        caption, texts, problem = _texts(line, scenes[number - 1], class_word, kind, trigger)
-        problems = [f"Caption {number} of {count}: {problem}"] if problem else []
+    for number, (picture, caption, mask) in enumerate(zip(pictures, read, single, strict=True), start=1):
+        problems = [f"Caption {number} of {count}: {caption.problem}"] if caption.problem else []
         variants, grey = (), None
         try:
             picture = latents.rgb(picture)
@@ -102,7 +99,7 @@ def prepare(
                 grey = _cut(mask, picture, form)
             except ValueError as error:
                 problems.append(f"Mask {number} of {count}: {error}")
-        out.append(Reference(caption, texts, variants, grey, "\n".join(problems)))
+        out.append(Reference(caption.text, caption.texts, variants, grey, "\n".join(problems)))
     return out
 
 
@@ -161,53 +158,6 @@ def _card(reference: Reference) -> contact.Card:
         return contact.Card(picture, (("caption", reference.caption or "(none)"),), False, reference.problem)
     shown = (("complete", texts.complete), ("base", texts.base), ("target", texts.target))
     return contact.Card(picture, shown, True, reference.problem)
-
-
-def _captions(captions: Sequence[str], count: int) -> list[str]:
-    """A caption for every picture; empty ones where there is none."""
-    if len(captions) <= 1:
-        captions = "".join(captions).strip().splitlines() or [""]
-        if len(captions) == 1:
-            return list(captions) * count
-    if len(captions) != count:
-        raise ValueError(
-            f"There are {count} pictures and {len(captions)} captions. Give one caption a picture, or one for all."
-        )
-    return list(captions)
-
-
-def _scenes(scene: str, captions: Sequence[str], class_word: str, kind: str) -> list[str | None]:
-    """What is said of every picture without a caption; None where nothing can be said in its place."""
-    default_caption(class_word, kind)  # refuses what cannot be a class word
-    count, without = len(captions), [not c.strip() for c in captions]
-    lines = [line.strip() for line in scene.strip().splitlines()]
-    if not lines:
-        return [""] * count if all(without) else [None] * count
-    if not any(without):
-        raise ValueError(
-            "'scene' is for pictures without a caption, and every picture has one: empty scene, or the captions."
-        )
-    if len(lines) not in (1, count):
-        raise ValueError(f"There are {count} pictures and {len(lines)} lines in 'scene': give one for all, or {count}.")
-    return lines if len(lines) == count else lines * count
-
-
-def _texts(caption: str, scene: str | None, class_word: str, kind: str, trigger: str):
-    """(caption, its texts or None, what is wrong with it)."""
-    caption = " ".join(caption.split())
-    try:
-        if caption:
-            caption = marked(caption, class_word, kind, trigger)
-        elif scene is not None:
-            caption = short_caption(scene, class_word, kind)
-        else:
-            raise ValueError(
-                "A caption is empty, and other pictures have one: write it, or say in 'scene' what else is in the "
-                "picture."
-            )
-        return caption, parse_caption(caption, class_word, kind), ""
-    except ValueError as error:
-        return caption, None, str(error)
 
 
 def _masks(masks: Sequence[Tensor], count: int) -> list[Tensor | None]:
