@@ -218,7 +218,8 @@ class LiveRun:
         if not done:
             return {"pace": None, "left": None}
         pace = (self._clock[-1] - self._clock[0]) / (len(self._clock) - 1)
-        return {"pace": pace, "left": self._clock[-1] / done * (self.about.total - done)}
+        left = self._clock[-1] / done * (self.about.total - done)
+        return {"pace": pace, "left": None if self.ended else left}
 
     def _publish(self, at_once: bool = True) -> None:
         now = time.monotonic()

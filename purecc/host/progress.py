@@ -34,11 +34,10 @@ class NodeProgress:
         self._done += parts
         self._bar.update_absolute(self._done, self._total, None if preview is None else ("JPEG", preview, 512))
 
-    def step(self, step: Step, preview: Image.Image | None = None) -> None:
+    def step(self, step: Step) -> None:
         """Shows a finished step: its number, loss, λ and the time left."""
         model_management.throw_exception_if_processing_interrupted()
-        image = None if preview is None else ("JPEG", preview, 512)
-        self._bar.update_absolute(step.number, self._total, image)
+        self._bar.update_absolute(step.number, self._total)
         scale = f", λ {sum(step.scales) / len(step.scales):.3f}" if step.scales else ""
         left = (self._total - step.number) * (time.perf_counter() - self._began) / step.number
         self.say(f"step {step.number}/{self._total}, loss {step.losses['total']:.4f}{scale}, {_clock(left)} left")

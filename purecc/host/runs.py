@@ -10,7 +10,6 @@ import folder_paths
 import torch
 from comfy import model_management
 from comfy.sd import CLIP, VAE
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -106,19 +105,18 @@ class _OnNode:
         self._progress.advance(0, to_pil(tiled(pictures(dataset))))
 
     def step(self, step: Step, previews: Sequence[Preview] | None) -> None:
-        picture = None
         if previews is not None and self._vae is not None:
-            drawn = [self._decode(p.current) for p in previews]
-            self._base = self._base or [_jpeg(self._decode(p.base)) for p in previews]
-            told = zip(previews, self._base, map(_jpeg, drawn), strict=True)
-            self._live.sample([Sample(step.number, p.prompt, p.seed, base, now) for p, base, now in told])
-            picture = drawn[0]
+            self._base = self._base or [self._jpeg(p.base) for p in previews]
+            told = zip(previews, self._base, strict=True)
+            self._live.sample([Sample(step.number, p.prompt, p.seed, b, self._jpeg(p.current)) for p, b in told])
         self._live.step(step)
-        self._progress.step(step, picture)
+        self._progress.step(step)
 
-    def _decode(self, latent: Tensor) -> Image.Image:
+    def _jpeg(self, latent: Tensor) -> bytes:
+        out = BytesIO()
         with torch.inference_mode():
-            return to_pil(self._vae.decode(latent.clone()))
+            to_pil(self._vae.decode(latent.clone())).save(out, "JPEG", quality=90)
+        return out.getvalue()
 
 
 class _Steered:
@@ -133,12 +131,6 @@ class _Steered:
 
     def keep(self, step: Step, adapter: Callable[[str], Adapter]) -> None:
         self._saver.after(step, bool(self._live.granted("save")), adapter)
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    out = BytesIO()
-    picture.save(out, "JPEG", quality=90)
-    return out.getvalue()
 
 
 def _send(state: dict) -> None:

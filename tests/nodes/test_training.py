@@ -170,7 +170,7 @@ def shown(monkeypatch):
     comfy.utils.set_progress_bar_global_hook(None)
 
 
-def test_progress_with_step_loss_scale_time_and_samples(models, dataset, extractor, shown):
+def test_progress_with_step_loss_scale_and_time(models, dataset, extractor, shown):
     bars, lines = shown
     learn(models, dataset, method="PureCC (paper)", extractor=extractor, steps=3, sample_every=2, vae=models.vae)
     assert all(node == "7" for node, _ in lines)
@@ -178,10 +178,7 @@ def test_progress_with_step_loss_scale_time_and_samples(models, dataset, extract
     assert texts[0] == "pure learning: reading the captions"
     for number, text in enumerate(texts[-3:], start=1):
         assert text.startswith(f"pure learning: step {number}/3, loss ") and ", λ " in text and text.endswith(" left")
-    pictures = {value: preview for value, total, preview in bars if preview is not None and total == 3}
-    assert sorted(pictures) == [2, 3]
-    for kind, picture, size in pictures.values():
-        assert (kind, size) == ("JPEG", 512) and isinstance(picture, Image.Image) and picture.size == (64, 64)
+    assert [(value, total) for value, total, _ in bars][-3:] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_run_is_live_for_the_browser(models, dataset, extractor, shown, tmp_path, monkeypatch):
@@ -198,7 +195,7 @@ def test_a_run_is_live_for_the_browser(models, dataset, extractor, shown, tmp_pa
     run = RUNS.all()[-1]
     state = run.state()
     assert (state["node"], state["title"], state["name"]) == ("7", "pure learning", "my_concept")
-    assert (state["state"], state["step"], state["total"], state["left"]) == ("finished", 3, 3, 0.0)
+    assert (state["state"], state["step"], state["total"], state["left"]) == ("finished", 3, 3, None)
     assert [row[0] for row in state["rows"]] == [1, 2, 3]
     assert [row[1] for row in state["rows"]] == loss["loss"] and [row[6] for row in state["rows"]] == loss["lambda"]
     assert [(row[0], row[4]) for row in state["rows"] if row[4] is not None] == loss["drift"]

@@ -1,0 +1,226 @@
+"""The live panel in the real front end: it shows the run as it is, steers it, and comes back whole."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import frontend
+import panels
+import pytest
+from panels import opened, queue, shown, wait
+
+RENDERERS = ["canvas", "Vue"]
+
+
+def render(page, renderer: str) -> None:
+    page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", renderer == "Vue")
+    page.wait_for_timeout(500)
+
+
+@pytest.fixture(params=RENDERERS)
+def renderer(request, page):
+    """Each of the host's two ways to draw nodes."""
+    render(page, request.param)
+    yield request.param
+    render(page, "canvas")
+
+
+def state(server, identity: str) -> dict:
+    return server.client.get_json(f"/purecc/runs/{identity}")
+
+
+def as_plotted(rows: list) -> dict:
+    """The lines of the plots, from the history."""
+    step, loss, smooth, lr, drift, lower, median, upper = range(8)
+
+    def line(*columns):
+        return [[row[step], *(row[c] for c in columns)] for row in rows if row[columns[0]] is not None]
+
+    lines = {
+        "loss": [line(loss), line(smooth)],
+        "drift": [line(drift)],
+        "λ*": [line(lower, upper), line(median)],
+        "learning rate": [line(lr)],
+    }
+    return {title: points for title, points in lines.items() if any(points)}
+
+
+def press(page, node: int, wish: str) -> None:
+    """Clicks a button of the panel, brought to where it can be clicked."""
+    page.evaluate(
+        """id => {
+          const node = app.graph.getNodeById(id), {ds} = app.canvas;
+          ds.scale = 1;
+          ds.offset = [500 - node.pos[0], 700 - node.pos[1] - node.size[1]];
+          app.canvas.setDirty(true, true);
+        }""",
+        node,
+    )
+    page.wait_for_timeout(300)
+    page.locator(f".purecc-panel .purecc-{wish}").click()
+
+
+def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(page, server, renderer):
+    from purecc_pack.purecc import files
+
+    name = f"stopped_{renderer}"
+    node = opened(page, name=name, steps=300, drift_every=2, sample_every=3, seed=len(renderer))
+    assert shown(page, node) is None, "no room is taken before there is a run"
+    queue(page, node)
+    running = wait(page, node, "head.step >= 6 && samples.length >= 2")
+    told = state(server, running["id"])
+    count = len(running["rows"])
+    assert running["rows"] == told["rows"][:count] and count >= 6
+    plotted = {plot["title"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
+    drawn = len(plotted["loss"][0])
+    assert count - 2 <= drawn and plotted == as_plotted(told["rows"][:drawn]), "what is drawn is the history"
+    assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
+    assert f"step {running['head']['step']} of 300" in running["text"] and " left · " in running["text"]
+    assert [width for _, width, _ in running["images"]] == [96, 96] and running["images"][0][0] == "base"
+    assert running["visible"] and not any(running["disabled"].values())
+    press(page, node, "save")
+    wait(page, node, "head.saved.length === 1")
+    press(page, node, "stop")
+    ended = wait(page, node, "head.state === 'stopped'")
+    steps = ended["head"]["step"]
+    assert f"stopped and kept at step {steps} of 300" in ended["text"] and all(ended["disabled"].values())
+    assert [row[0] for row in ended["rows"]] == list(range(1, steps + 1))
+    assert ended["samples"][-1]["step"] == steps, "the last sample is of the last step"
+    folders = [server.base / "models" / kind for kind in ("loras", "embeddings")]
+    for _ in range(200):  # Save Adapter comes after
+        if (folders[1] / f"{name}.safetensors").is_file():
+            break
+        time.sleep(0.1)
+    kept = files.load(*(folder / f"{name}.safetensors" for folder in folders))
+    assert kept.metadata["purecc.steps"] == str(steps) and json.loads(kept.metadata["purecc.report"])["stopped"] is True
+    (saved,) = ended["head"]["saved"]
+    now = files.load(*(folder / f"{saved}.safetensors" for folder in folders))
+    assert saved == f"{name}_step{now.metadata['purecc.steps']}" and now.id != kept.id
+
+
+def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, chromium):
+    """In mid-run, also where the connection has dropped; a finished run stays until the node runs again."""
+    workflow = "5f0c0000-0000-4000-8000-000000000001"
+    node = opened(page, workflow, name="reloaded", steps=200, drift_every=2, sample_every=3, seed=5)
+    queue(page, node)
+    before = wait(page, node, "head.step >= 4 && samples.length")
+    page.wait_for_timeout(2500)  # until the front end has put the open workflow by
+    page.reload()
+    page.wait_for_function(frontend.READY, timeout=180_000)
+    after = wait(page, node, "head.step >= 8")
+    assert after["id"] == before["id"] and after["rows"][: len(before["rows"])] == before["rows"]
+    assert after["rows"] == state(server, after["id"])["rows"][: len(after["rows"])]
+    assert after["samples"][: len(before["samples"])] == before["samples"] and after["images"][0][1] == 96
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    try:
+        second = context.new_page()
+        frontend.visit(second, server.address)
+        assert opened(second, workflow) == node
+        there = wait(second, node, f"head.step > {after['head']['step']}")
+        assert there["id"] == after["id"] and there["rows"][0] == after["rows"][0]
+        page.evaluate("() => app.api.socket.close()")
+        again = wait(page, node, f"head.step > {there['head']['step'] + 2}")
+        assert [row[0] for row in again["rows"]] == list(range(1, again["head"]["step"] + 1))
+        second.evaluate("id => app.api.fetchApi(`/purecc/runs/${id}/stop`, {method: 'POST'})", after["id"])
+        one, two = (wait(p, node, "head.state === 'stopped'") for p in (page, second))
+        assert one["rows"] == two["rows"] == state(server, after["id"])["rows"]
+        assert one["samples"] == two["samples"]
+    finally:
+        context.close()
+    assert opened(page, workflow) == node
+    kept = wait(page, node, "head.state === 'stopped'")
+    assert kept["id"] == after["id"] and kept["rows"] == one["rows"]
+    page.evaluate(panels.WIDGETS, [node, {"steps": 1, "seed": 6}])
+    queue(page, node)
+    assert wait(page, node, "head.state === 'finished'")["id"] != after["id"]
+    assert after["id"] not in [run["id"] for run in server.client.get_json("/purecc/runs")["runs"]]
+
+
+def test_a_cancelled_and_a_failed_run_say_so(page, server):
+    node = opened(page, name="cancelled", steps=300, seed=7, autosave_every=2, autosave_keep=1, sample_every=0)
+    queue(page, node)
+    wait(page, node, "head.step >= 3")
+    server.client.interrupt()
+    ended = wait(page, node, "head.state === 'cancelled'")
+    assert f"cancelled at step {ended['head']['step']} of 300" in ended["text"]
+    (saved,) = ended["head"]["saved"]
+    assert (server.base / "models" / "loras" / f"{saved}.safetensors").is_file(), "what was autosaved stays"
+    page.evaluate(
+        panels.WIDGETS, [node, {"steps": 4, "seed": 8, "learning_rate": 1.0, "embedding_learning_rate": 1e-2}]
+    )
+    page.evaluate("() => { window.failed = []; app.api.addEventListener('execution_error', e => failed.push(e)) }")
+    page.evaluate(panels.WIDGETS, [node, {"sample_prompt": "a {b}"}])
+    queue(page, node)
+    failed = wait(page, node, "head.state === 'failed'")
+    assert "holds '{'" in failed["text"]
+
+
+def test_the_panel_is_no_part_of_the_file(page, server):
+    """Widgets, values and sizes are those from before the run."""
+    node = opened(page, name="unchanged", steps=2, seed=9)
+    saved = "id => JSON.parse(JSON.stringify(app.graph.serialize().nodes.find(node => node.id === id)))"
+    keys = ("size", "widgets_values", "inputs", "outputs", "properties")
+    before = page.evaluate(saved, node)
+    queue(page, node)
+    wait(page, node, "head.state === 'finished'")
+    after = page.evaluate(saved, node)
+    assert {k: after[k] for k in keys} == {k: before[k] for k in keys}
+
+
+def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
+    node = opened(page, name="drawn", steps=3, sample_every=1, seed=10, sample_prompt="a [v] robot\na red car")
+    queue(page, node)
+    ended = wait(page, node, "head.state === 'finished'")
+    assert [(s["step"], s["prompt"]) for s in ended["samples"]] == [
+        (step, prompt) for step in (1, 2, 3) for prompt in ("a [v] robot", "a red car")
+    ]
+    at = "([id, k]) => app.graph.getNodeById(id).widgets.find(w => w.name === 'purecc_live').panel.choose(k)"
+    latest = ended["images"]
+    page.evaluate(at, [node, 0])
+    page.wait_for_timeout(500)
+    first = shown(page, node)
+    assert "step 1" in first["text"] and len(first["images"]) == 4 and first["images"] != latest
+    page.evaluate("() => document.querySelector('.purecc-pair').click()")
+    dialog = page.locator("dialog.purecc-dialog")
+    dialog.wait_for()
+    page.wait_for_timeout(500)
+    widths = dialog.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
+    assert widths == [96, 96] and "step 1 · a [v] robot · seed 10" in dialog.inner_text()
+    dialog.locator("input").evaluate("slider => { slider.value = 2; slider.dispatchEvent(new Event('input')) }")
+    assert "step 3 · a [v] robot" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/purecc/runs/unknown", {}, None, 404),
+        ("GET", "/purecc/runs/..%2f..%2fmain.py", {}, None, 404),
+        ("GET", "/purecc/runs/ID/samples/0/..%2fbase", {}, None, 404),
+        ("GET", "/purecc/runs/ID/stop", {}, None, 404),
+        ("DELETE", "/purecc/runs/ID", {}, None, 405),
+        ("POST", "/purecc/runs/unknown/stop", {}, None, 404),
+        ("POST", "/purecc/runs/ID/stop", {"Origin": "http://elsewhere.example"}, None, 403),
+        ("POST", "/purecc/runs/ID/stop", {"Sec-Fetch-Site": "cross-site"}, None, 403),
+        ("POST", "/purecc/runs/ID/stop", {}, b'{"path": "/etc/passwd"}', 400),
+        ("POST", "/purecc/runs/ID/stop", {}, b"x" * 100_000, 413),
+        ("POST", "/purecc/runs/ID/stop", {}, b"{}", 409),
+    ],
+)
+def test_a_real_server_refuses_plainly(page, server, method, path, headers, body, status):
+    """The routes behind the host's own middleware; the run has ended, so that nothing may be asked of it."""
+    listed = server.client.get_json("/purecc/runs")["runs"]
+    if not listed:
+        node = opened(page, name="refused", steps=1, sample_every=0, seed=11)
+        queue(page, node)
+        wait(page, node, "head.state === 'finished'")
+        listed = server.client.get_json("/purecc/runs")["runs"]
+    before = state(server, listed[-1]["id"])
+    url = server.address + path.replace("ID", before["id"])
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=60)
+    said = refused.value.read()
+    assert refused.value.code == status and len(said) < 300 and b"Traceback" not in said
+    assert state(server, before["id"]) == before

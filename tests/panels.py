@@ -1,0 +1,113 @@
+"""A workflow that trains an extractor on the embedded base and saves it, driven and looked at in a page."""
+
+import uuid
+
+import frontend
+
+BUILD = """
+() => {
+  app.graph.clear();
+  const add = (type, x, y) => {
+    const node = LiteGraph.createNode(type);
+    node.pos = [x, y];
+    app.graph.add(node);
+    return node;
+  };
+  const base = add("PureCCTinyCheckpoint", 0, 0), concept = add("PureCCExampleConcept", 0, 200);
+  const dataset = add("PureCCConceptDataset", 0, 400), trainer = add("PureCCTrainExtractor", 500, 0);
+  const save = add("PureCCSaveAdapter", 1000, 0);
+  trainer.setSize([420, 1100]); // as in the bundled graphs: the host puts a line of progress there, too
+  dataset.widgets.find(widget => widget.name === "class_word").value = "robot";
+  dataset.widgets.find(widget => widget.name === "resolution").value = 0;
+  for (const [output, input] of [["IMAGE", "images"], ["STRING", "captions"]])
+    concept.connect(concept.outputs.findIndex(slot => slot.type === output), dataset,
+      dataset.inputs.findIndex(slot => slot.name === input));
+  for (const [type, input, to] of [["VAE", "vae", dataset], ["MODEL", "model", trainer], ["CLIP", "clip", trainer],
+                                   ["VAE", "vae", trainer]])
+    base.connect(base.outputs.findIndex(slot => slot.type === type), to,
+      to.inputs.findIndex(slot => slot.name === input));
+  dataset.connect(0, trainer, trainer.inputs.findIndex(slot => slot.name === "dataset"));
+  trainer.connect(0, save, save.inputs.findIndex(slot => slot.name === "adapter"));
+  return JSON.parse(JSON.stringify(app.graph.serialize()));
+}
+"""
+WIDGETS = """
+([id, values]) => {
+  const node = app.graph.getNodeById(id);
+  for (const [name, value] of Object.entries(values)) node.widgets.find(widget => widget.name === name).value = value;
+}
+"""
+QUEUE = """
+async id => {
+  const run = () => app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live")?.panel.run;
+  const before = run()?.id;
+  if (!await app.queuePrompt(0, 1)) throw Error(JSON.stringify(app.lastNodeErrors));
+  while (!run() || run().id === before) await new Promise(resolve => setTimeout(resolve, 50));
+}
+"""
+# What the panel of a node shows, and the run that it shows.
+SHOWN = """
+id => {
+  const widget = app.graph.getNodeById(id)?.widgets?.find(widget => widget.name === "purecc_live");
+  if (!widget) return null;
+  const panel = widget.panel, {run} = panel;
+  return {
+    id: run.id, head: run.head, rows: run.rows, samples: run.samples,
+    text: panel.element.innerText,
+    plots: panel.chart.drawn.map(({title, lines, box}) => ({title, lines, box})),
+    images: [...panel.strip.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth, image.src]),
+    disabled: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.disabled])),
+    visible: panel.element.checkVisibility() && panel.element.getBoundingClientRect().height,
+    height: panel.height,
+  };
+}
+"""
+# How many pixels of each plot have its own colour (within a little, for edges are smoothed).
+INKED = """
+id => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
+  const {canvas} = panel, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
+  const style = getComputedStyle(canvas);
+  return Object.fromEntries(panel.chart.drawn.map(plot => {
+    const hex = style.getPropertyValue(plot.colour).trim();
+    const own = [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
+    const {x, y, width, height} = plot.box;
+    const {data} = context.getImageData(x * dense, y * dense, width * dense, height * dense);
+    let count = 0;
+    for (let k = 0; k < data.length; k += 4)
+      count += data[k + 3] > 200 && own.every((value, c) => Math.abs(value - data[k + c]) < 24);
+    return [plot.title, count];
+  }));
+}
+"""
+
+
+def opened(page, workflow: str = "", **values) -> int:
+    """Loads the workflow into a page, under that id or a new one; returns the training node's id."""
+    saved = {**page.evaluate(BUILD), "id": workflow or str(uuid.uuid4())}
+    node = next(node["id"] for node in saved["nodes"] if node["type"] == "PureCCTrainExtractor")
+    frontend.load(page, saved)
+    page.evaluate(WIDGETS, [node, {"control_after_generate": "fixed", **values}])
+    return node
+
+
+def queue(page, node: int) -> None:
+    """Queues what is loaded, and returns once a new run of the node is on its panel."""
+    page.evaluate(QUEUE, node)
+
+
+def shown(page, node: int) -> dict | None:
+    return page.evaluate(SHOWN, node)
+
+
+def wait(page, node: int, condition: str, seconds: float = 300) -> dict:
+    """Waits until a condition on the latest run holds, such as "head.step >= 3"; returns what is shown then."""
+    test = f"""id => {{
+      const widget = app.graph.getNodeById(id)?.widgets?.find(widget => widget.name === "purecc_live");
+      if (!widget?.panel.run) return false;
+      const {{head, rows, samples}} = widget.panel.run;
+      return {condition};
+    }}"""
+    page.wait_for_function(test, arg=node, timeout=seconds * 1000)
+    page.wait_for_timeout(300)
+    return shown(page, node)

@@ -1,0 +1,207 @@
+// What a run shows on its node: curves, samples beside the base's own, the clock, and what may be asked of it.
+
+import { Chart, plots, short } from "./chart.js";
+
+const PADDING = 14;
+const LINE = 18;
+const STRIP = 108;
+const SLIDER = 22;
+const BUTTONS = 30;
+
+const BUTTON = {
+  stop: ["Stop and keep", "Ends training with this step. What was learned so far goes on through the graph."],
+  sample: ["Sample now", "Draws the samples after this step."],
+  save: ["Save now", "Saves an adapter of this moment beside those of Save Adapter, with the step in its name."],
+};
+
+const make = (tag, className, more = {}) => Object.assign(document.createElement(tag), { className, ...more });
+
+const clock = (seconds) => {
+  const [hours, minutes, rest] = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  const two = (number) => String(number).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+};
+
+const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(1);
+
+/** The line above the curves. */
+export function status(head) {
+  const step = `step ${head.step} of ${head.total}`;
+  if (head.state === "preparing") return head.text || "preparing";
+  if (head.state === "finished") return `finished, ${head.total} steps`;
+  if (head.state === "stopped") return `stopped and kept at ${step}`;
+  if (head.state === "cancelled") return `cancelled at ${step}`;
+  if (head.state === "failed") return head.text || `failed at ${step}`;
+  if (head.state === "lost") return `lost at ${step}: the server was started anew`;
+  const pace = head.pace === null ? [] : [`${short(head.pace)} s a step`, `${clock(head.left)} left`];
+  const memory = head.memory ? [`${gigabytes(head.memory[0])} of ${gigabytes(head.memory[1])} GB`] : [];
+  return [step, ...pace, ...memory].join(" · ");
+}
+
+/** The line below the curves: what was saved, the best so far, what went wrong. */
+export function remark(head) {
+  const { best, saved, note } = head;
+  const parts = [];
+  if (best) parts.push(`best so far: step ${best.step}, loss ${short(best.loss)} at drift ${short(best.drift)}`);
+  if (saved?.length) parts.push(`saved: ${saved.slice(-3).join(", ")}`);
+  if (note) parts.push(note);
+  return parts.join(" · ");
+}
+
+export class Panel {
+  /** @param server: {ask(run, wish), picture(run, number, which)}; grew: called when the panel's height changes. */
+  constructor(server, grew = () => {}) {
+    this.server = server;
+    this.grew = grew;
+    this.run = null;
+    this.step = null; // whose samples are shown; null: the latest
+    this.height = 0;
+    this.element = make("div", "purecc-panel");
+    this.line = make("div", "purecc-line");
+    this.canvas = make("canvas", "purecc-chart");
+    this.strip = make("div", "purecc-strip");
+    this.slider = make("input", "purecc-slider", { type: "range", min: 0, step: 1, title: "Samples of earlier steps" });
+    this.label = make("span", "purecc-label");
+    this.history = make("div", "purecc-history");
+    this.history.append(this.slider, this.label);
+    this.remark = make("div", "purecc-line purecc-remark");
+    this.buttons = make("div", "purecc-buttons");
+    this.button = {};
+    for (const [wish, [text, title]] of Object.entries(BUTTON)) {
+      this.button[wish] = make("button", `purecc-${wish}`, { textContent: text, title, type: "button" });
+      this.button[wish].addEventListener("click", () => this.server.ask(this.run, wish));
+      this.buttons.append(this.button[wish]);
+    }
+    this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
+    // A press on these is no drag of the node, and no zoom of the graph.
+    for (const part of [this.buttons, this.history, this.strip])
+      for (const event of ["pointerdown", "mousedown", "dblclick"])
+        part.addEventListener(event, (pressed) => pressed.stopPropagation());
+    this.element.append(this.line, this.canvas, this.remark, this.strip, this.history, this.buttons);
+    this.chart = new Chart(this.canvas);
+    this.watch = new ResizeObserver(() => this.refresh());
+    this.watch.observe(this.canvas);
+  }
+
+  /** Shows a run, which may be another than before. */
+  show(run) {
+    if (run !== this.run) {
+      this.step = this.shown = null;
+      this.strip.replaceChildren();
+    }
+    this.run = run;
+    this.refresh();
+  }
+
+  /** Draws at the next frame, however often it is asked. */
+  refresh() {
+    if (this.asked || !this.run) return;
+    this.asked = true;
+    requestAnimationFrame(() => {
+      this.asked = false;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { head, rows } = this.run;
+    this.element.dataset.state = head.state;
+    this.line.textContent = status(head);
+    this.line.title = this.line.textContent;
+    this.remark.textContent = remark(head);
+    this.remark.title = this.remark.textContent;
+    for (const [wish, button] of Object.entries(this.button)) {
+      button.disabled = this.run.ended || head.state === "lost" || (wish === "sample" && !head.can_sample);
+      button.classList.toggle("purecc-asked", head.asked?.includes(wish) ?? false);
+    }
+    this.drawStrip();
+    this.measure();
+    this.chart.draw(rows, head.total);
+  }
+
+  drawStrip() {
+    const steps = this.run.drawn;
+    this.strip.hidden = this.history.hidden = !steps.length;
+    if (!steps.length) return;
+    const chosen = this.step !== null && steps.includes(this.step) ? this.step : steps[steps.length - 1];
+    this.slider.max = steps.length - 1;
+    this.slider.value = steps.indexOf(chosen);
+    this.slider.disabled = steps.length < 2;
+    this.label.textContent = `step ${chosen}`;
+    const samples = this.run.at(chosen);
+    const key = `${this.run.id} ${samples.map((sample) => sample.number)}`;
+    if (this.shown === key) return;
+    this.shown = key;
+    this.strip.replaceChildren(...samples.map((sample) => this.pair(sample)));
+  }
+
+  pair(sample) {
+    const figure = make("figure", "purecc-pair", { title: `${sample.prompt}\nseed ${sample.seed}` });
+    for (const which of ["base", "current"]) {
+      const image = make("img", `purecc-${which}`, { src: this.server.picture(this.run, sample.number, which), alt: which });
+      image.draggable = false;
+      figure.append(image);
+    }
+    const words = make("figcaption", "", { textContent: "base · now" });
+    figure.append(words);
+    figure.addEventListener("click", () => this.enlarge(sample));
+    return figure;
+  }
+
+  /** Shows the samples of the k-th step at which there are some; of the last: follows. */
+  choose(k) {
+    const steps = this.run.drawn;
+    this.step = k >= steps.length - 1 ? null : steps[k];
+    this.refresh();
+  }
+
+  /** A dialog with a sample in full, the base's beside it, and all earlier ones of the same prompt. */
+  enlarge(sample) {
+    const { run } = this;
+    const line = run.samples.filter((other) => other.prompt === sample.prompt);
+    const dialog = make("dialog", "purecc-dialog");
+    const images = Object.fromEntries(["base", "current"].map((which) => [which, make("img", "", { alt: which })]));
+    const pairs = Object.entries(images).map(([which, image]) => {
+      const figure = make("figure", "");
+      figure.append(image, make("figcaption", "", { textContent: which === "base" ? "base" : "now" }));
+      return figure;
+    });
+    const words = make("p", "");
+    const slider = make("input", "", { type: "range", min: 0, max: line.length - 1, step: 1 });
+    const show = (k) => {
+      for (const [which, image] of Object.entries(images)) image.src = this.server.picture(run, line[k].number, which);
+      words.textContent = `step ${line[k].step} · ${line[k].prompt} · seed ${line[k].seed}`;
+    };
+    slider.value = line.indexOf(sample);
+    slider.hidden = line.length < 2;
+    slider.addEventListener("input", () => show(Number(slider.value)));
+    const both = make("div", "purecc-both");
+    both.append(...pairs);
+    const close = make("button", "", { textContent: "Close", type: "button" });
+    close.addEventListener("click", () => dialog.close());
+    dialog.append(both, words, slider, close);
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    show(Number(slider.value));
+    dialog.showModal();
+  }
+
+  measure() {
+    const chart = Chart.height(plots(this.run.rows).length);
+    const strip = this.strip.hidden ? 0 : STRIP + SLIDER;
+    const height = PADDING + LINE + chart + (this.remark.textContent ? LINE : 0) + strip + BUTTONS;
+    this.canvas.style.height = `${chart}px`;
+    this.element.style.minHeight = this.element.style.maxHeight = `${height}px`;
+    if (height !== this.height) {
+      const before = this.height;
+      this.height = height;
+      this.grew(height - before);
+    }
+  }
+
+  remove() {
+    this.watch.disconnect();
+    this.element.remove();
+  }
+}

@@ -1,0 +1,128 @@
+// Puts the panel of a run on the node that runs it, and keeps it complete whatever happens to the page.
+
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { Panel } from "./panel.js";
+import { Run } from "./run.js";
+
+const TRAINERS = ["PureCCTrainExtractor", "PureCCPureLearning"];
+const WIDGET = "purecc_live";
+
+const runs = new Map(); // by id, the oldest first
+const panels = new WeakMap(); // by node
+
+/** The node of a host's execution id such as "7" or, inside subgraphs, "12:7"; none if it is in another workflow. */
+function nodeOf({ node, workflow }) {
+  let graph = app.rootGraph ?? app.graph;
+  if (!node || !graph || (workflow && workflow !== graph.id)) return null;
+  const path = String(node).split(":");
+  const last = path.pop();
+  for (const id of path) graph = graph?.getNodeById(Number(id))?.subgraph;
+  const found = graph?.getNodeById(Number(last)) ?? null;
+  return TRAINERS.includes(found?.comfyClass) ? found : null;
+}
+
+const server = {
+  picture: (run, number, which) => api.apiURL(`/purecc/runs/${run.id}/samples/${number}/${which}`),
+  async ask(run, wish) {
+    const answer = await api.fetchApi(`/purecc/runs/${run.id}/${wish}`, { method: "POST" });
+    if (!answer.ok)
+      app.extensionManager.toast.add({ severity: "warn", summary: "PureCC", detail: await answer.text(), life: 5000 });
+  },
+};
+
+function attach(node) {
+  const style = document.getElementById("purecc-style") ?? document.createElement("link");
+  Object.assign(style, { id: "purecc-style", rel: "stylesheet", href: new URL("./panel.css", import.meta.url).href });
+  if (!style.isConnected) document.head.append(style);
+  let added = 0;
+  const panel = new Panel(server, (more) => {
+    if (window.LiteGraph?.vueNodesMode) return; // there a node grows with what it holds
+    added += more;
+    node.setSize([node.size[0], node.size[1] + more]);
+    node.setDirtyCanvas(true, true);
+  });
+  const height = () => panel.height;
+  const widget = node.addDOMWidget(WIDGET, WIDGET, panel.element, {
+    serialize: false,
+    hideOnZoom: false, // the curves are read from afar
+    getMinHeight: height,
+    getMaxHeight: height,
+  });
+  widget.panel = panel;
+  widget.serialize = false; // neither in the prompt nor in the file
+  // The file has the node's size without the panel, which comes and goes with the run.
+  const { onSerialize, onRemoved } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    saved.size = [saved.size[0], saved.size[1] - added];
+  };
+  node.onRemoved = function () {
+    onRemoved?.call(this);
+    panel.remove();
+  };
+  panels.set(node, panel);
+  return panel;
+}
+
+function show(run) {
+  const node = nodeOf(run.head);
+  if (!node) return;
+  const panel = panels.get(node) ?? attach(node);
+  const { run: before } = panel;
+  if (before && before !== run && order(before) > order(run)) return; // the node has run again since
+  panel.show(run);
+}
+
+const order = (run) => [...runs.keys()].indexOf(run.id);
+
+function known(id) {
+  if (!runs.has(id)) runs.set(id, new Run(id));
+  return runs.get(id);
+}
+
+async function ask(run) {
+  if (run.asking) return;
+  run.asking = true;
+  try {
+    const answer = await api.fetchApi(`/purecc/runs/${run.id}`, { cache: "no-store" });
+    if (answer.ok) run.absorb(await answer.json());
+  } finally {
+    run.asking = false;
+  }
+  show(run);
+}
+
+/** What the server sends while a run goes on. */
+function hear(state) {
+  const run = known(state.id);
+  if (run.absorb(state)) show(run);
+  else ask(run);
+}
+
+/** Everything anew: when the page has loaded, and when the connection is back. */
+async function restore() {
+  const answer = await api.fetchApi("/purecc/runs", { cache: "no-store" });
+  if (!answer.ok) return;
+  const { runs: listed } = await answer.json();
+  const there = new Set(listed.map((head) => head.id));
+  for (const run of runs.values())
+    if (!there.has(run.id) && !run.ended) {
+      run.head = { ...run.head, state: "lost" };
+      show(run);
+    }
+  await Promise.all(listed.map((head) => ask(known(head.id))));
+}
+
+app.registerExtension({
+  name: "purecc.live",
+  async setup() {
+    api.addEventListener("purecc.run", ({ detail }) => hear(detail));
+    api.addEventListener("reconnected", restore);
+    await restore();
+  },
+  /** After a workflow is loaded, a change undone, a tab changed: the nodes are new ones. */
+  afterConfigureGraph() {
+    for (const run of runs.values()) show(run);
+  },
+});

@@ -1,0 +1,44 @@
+// A training run as the server tells it: the whole state when asked, and what is new as it happens.
+
+/** Columns of a row of the history, one row a step; null is what there is not. */
+export const COLUMNS = ["step", "loss", "smooth", "lr", "drift", "lower", "median", "upper"];
+
+export const ENDS = ["finished", "stopped", "cancelled", "failed"];
+
+export class Run {
+  constructor(id) {
+    this.id = id;
+    this.head = {};
+    this.rows = [];
+    this.samples = [];
+    this.next = 0; // number of the next sample
+  }
+
+  get ended() {
+    return ENDS.includes(this.head.state);
+  }
+
+  /** Takes in what the server says; returns false where something between was missed, and all must be asked for. */
+  absorb(state) {
+    const { from, rows, samples_from: samplesFrom, samples, ...head } = state;
+    const older = this.ended || head.step < (this.head.step ?? 0); // an answer that an event has overtaken
+    if (!older) this.head = head;
+    if (from > this.rows.length || samplesFrom > this.next) return false;
+    this.rows.push(...rows.slice(this.rows.length - from));
+    for (const sample of samples)
+      if (sample.number >= this.next) {
+        this.samples.push(sample);
+        this.next = sample.number + 1;
+      }
+    return true;
+  }
+
+  /** Steps at which samples were drawn, in order. */
+  get drawn() {
+    return [...new Set(this.samples.map((sample) => sample.step))];
+  }
+
+  at(step) {
+    return this.samples.filter((sample) => sample.step === step);
+  }
+}
