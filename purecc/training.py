@@ -292,12 +292,12 @@ def _mixed(picked: Tensor, a: Samples, b: Samples) -> Samples:
 def _evaluate(
     trainee: Trainee, recipe: Recipe, source_of: Callable[[str], Samples], settings: Settings
 ) -> dict[Pass, Tensor]:
-    """Every velocity of the recipe; passes of one branch and like gradient share one batch."""
-    groups: dict[tuple[str | None, bool], list[Pass]] = {}
+    """Every velocity of the recipe; passes of one branch, like gradient and like shape share one batch."""
+    groups: dict[tuple[str | None, bool, torch.Size], list[Pass]] = {}
     for p in recipe.passes:
-        groups.setdefault((p.branch, p.grad), []).append(p)
+        groups.setdefault((p.branch, p.grad, source_of(p.text).x_t.shape[1:]), []).append(p)
     out: dict[Pass, Tensor] = {}
-    for (branch, grad), members in groups.items():
+    for (branch, grad, _), members in groups.items():
         sources = [source_of(p.text) for p in members]
         texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
         x_t = torch.cat([s.x_t for s in sources])

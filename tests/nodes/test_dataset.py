@@ -185,9 +185,9 @@ def test_sizes_and_crops(make):
     assert sizes[96, "none"][0] == 2 * sizes[96, "none"][1] == 128
 
 
-@pytest.mark.parametrize("method", ["LoRA", "PureCC"])
+@pytest.mark.parametrize("method", ["LoRA", "PureCC", "anchored"])
 def test_pictures_of_any_sizes_are_trained_on_in_their_own_shapes(make, models, extractor, method):
-    from purecc_pack.purecc.recipes import ConceptCustomisation, PureLearning
+    from purecc_pack.purecc.recipes import AnchoredLearning, ConceptCustomisation, PureLearning
 
     sizes = [(100, 200), (201, 99), (64, 64), (111, 222)]
     pictures = [torch.rand(1, h, w, 3, generator=torch.Generator().manual_seed(h)) for h, w in sizes]
@@ -196,7 +196,7 @@ def test_pictures_of_any_sizes_are_trained_on_in_their_own_shapes(make, models, 
     assert shapes == [(8, 16), (8, 16), (12, 12), (16, 8)]
     for item in data.items:
         assert all(side % 16 == 0 for side in item.image.shape[:2])
-    recipe = {"LoRA": ConceptCustomisation, "PureCC": PureLearning}[method]()
+    recipe = {"LoRA": ConceptCustomisation, "PureCC": PureLearning, "anchored": AnchoredLearning}[method]()
     stage1 = extractor if method == "PureCC" else None
     outcome = runs.customise(models, data, runs.job("shapes", recipe, steps=6), extractor=stage1)
     assert len(outcome.history.losses) == 6
