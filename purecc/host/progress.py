@@ -38,7 +38,7 @@ class NodeProgress:
         """Shows a finished step: its number, loss, λ and the time left."""
         model_management.throw_exception_if_processing_interrupted()
         self._bar.update_absolute(step.number, self._total)
-        scale = f", λ {sum(step.scales) / len(step.scales):.3f}" if step.scales else ""
+        scale = f", λ {step.quartiles[1]:.3f}" if step.scales else ""
         left = (self._total - step.number) * (time.perf_counter() - self._began) / step.number
         self.say(f"step {step.number}/{self._total}, loss {step.losses['total']:.4f}{scale}, {_clock(left)} left")
 
