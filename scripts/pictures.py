@@ -3,7 +3,7 @@
     python3 scripts/pictures.py [--only-graphs]
 
 docs/quickstart.png shows the quickstart's graph with its results. In workflows/, quickstart.jpg shows results, and the
-others show their graphs, because their model is not at hand. With --only-graphs the quickstart is not run.
+others show their graphs, most because their model is not at hand. With --only-graphs the quickstart is not run.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def show_graphs(page, base: Path) -> None:
     from PIL import Image
 
     (base / "input" / "my_concept").mkdir()
-    for file in sorted(WORKFLOWS.glob("sd35_*.json")):
+    for file in sorted(set(WORKFLOWS.glob("*.json")) - {WORKFLOWS / "quickstart.json"}):
         saved = json.loads(file.read_text(encoding="utf-8"))
         for node in saved["nodes"]:
             if node["type"] in LOADERS:

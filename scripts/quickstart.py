@@ -27,11 +27,12 @@ PACKAGES = ("torch", "transformers", "safetensors", "peft", "accelerate", "comfy
 
 NAMES = {
     "references": "the five references",
+    "masks": "the same, masked",
     "base": "base, on grass",
     "customised": "customised, the same seeds",
     "base_any_background": "base, no background named",
     "customised_any_background": "customised, no background named",
-    "curves": "loss, λ* and drift",
+    "curves": "loss and drift",
 }
 
 

@@ -22,6 +22,8 @@ WORKFLOWS = ROOT / "workflows"
 CHECKPOINT = "sd3.5_medium_incl_clips_t5xxlfp8scaled.safetensors"
 NAMES = (
     "quickstart",
+    "quickstart_two_stages",
+    "sd35_anchored",
     "sd35_extractor",
     "sd35_pure_learning",
     "sd35_generate",
@@ -204,28 +206,36 @@ def test_every_workflow_is_saved_again_as_it_was_loaded(page):
         assert sorted(again["links"]) == sorted(saved["links"]), name
 
 
-def test_the_quickstart_runs_and_its_pictures_are_right(page, server):
+@pytest.mark.parametrize(
+    ("name", "start", "adapters"),
+    [
+        ("quickstart", "purecc/", ["quickstart_robot"]),
+        ("quickstart_two_stages", "purecc/two_stages_", ["two_stages_extractor", "two_stages_robot"]),
+    ],
+)
+def test_the_quickstarts_run_and_their_pictures_are_right(page, server, name, start, adapters):
     from purecc_pack.purecc.tiny import concept
 
-    made = run(page, server, "quickstart", training=3, sampling=4, side=None)
+    made = run(page, server, name, training=3, sampling=4, side=None)
     references = [np.asarray(image) for image in concept.reference_images()]
-    assert len(made["purecc/references"]) == len(references) == 5
-    assert all(np.array_equal(a, b) for a, b in zip(made["purecc/references"], references, strict=True))
-    base, customised = made["purecc/base"], made["purecc/customised"]
-    for images in (base, customised, *(made[f"purecc/{kind}_any_background"] for kind in ("base", "customised"))):
+    assert len(made[f"{start}references"]) == len(references) == 5
+    assert all(np.array_equal(a, b) for a, b in zip(made[f"{start}references"], references, strict=True))
+    base, customised = made[f"{start}base"], made[f"{start}customised"]
+    for images in (base, customised, *(made[f"{start}{kind}_any_background"] for kind in ("base", "customised"))):
         assert [image.shape for image in images] == [(96, 96, 3)] * 4
         assert not any(is_blank(image) for image in images)
         assert not np.array_equal(images[0], images[1])
     assert not any(np.array_equal(a, b) for a, b in zip(base, customised, strict=True))
-    (curves,) = made["purecc/curves"]
-    assert curves.shape == (660, 640, 3)
-    assert not is_blank(curves)
+    (curves,) = made[f"{start}curves"]
+    assert curves.shape[1] == 640 and not is_blank(curves)
+    if name == "quickstart":
+        dimmed = [np.abs(a.astype(int) - b).mean() for a, b in zip(made["purecc/masks"], references, strict=True)]
+        assert min(dimmed) > 5
     page.wait_for_timeout(1000)
     shown = page.evaluate(SHOWN)
     assert {prefix: len(widths) for prefix, widths in shown.items()} == {k: len(v) for k, v in made.items()}
     for kind in ("loras", "embeddings"):
-        for name in ("quickstart_extractor", "quickstart_robot"):
-            assert (server.base / "models" / kind / f"{name}.safetensors").is_file()
+        assert all((server.base / "models" / kind / f"{adapter}.safetensors").is_file() for adapter in adapters)
 
 
 def test_the_folder_loader_gives_what_example_concept_gives(stand_in, server):
@@ -253,7 +263,7 @@ def test_a_graph_for_stable_diffusion_35_runs_on_the_stand_in(name, stand_in, pa
         assert not any(is_blank(image) for image in images), prefix
         if not prefix.endswith(("curves", "protocol")):
             assert [image.shape for image in images] == [(SIDE, SIDE, 3)]
-    if name == "sd35_end_to_end":
+    if name in ("sd35_end_to_end", "sd35_anchored"):
         (before,), (after,) = made["purecc/my_concept_before"], made["purecc/my_concept_after"]
         assert not np.array_equal(before, after)
     if name == "sd35_protocol":
