@@ -35,6 +35,7 @@ def mask_prompts(class_word: str) -> tuple[str, tuple[str, ...]]:
     return class_prompt(class_word), tuple(class_prompt(word) for word in OTHERS if word != class_word.lower())[:4]
 
 
+@torch.no_grad()
 def concept_mask(
     trainee: Trainee,
     latents: Tensor,
@@ -58,62 +59,64 @@ def concept_mask(
     Returns:
         [V, 1, H, W] in [0, 1].
     """
-    mask = threshold(difference(trainee, latents, prompt, seed, limit))
-    mask = torch.maximum(mask, threshold(novelty(trainee, latents, base_text, seed, limit)))
-    if not others:
-        return mask
-    return mask * gate(evidence(trainee, latents, prompt, others, seed, limit), mask)
+    texts = dict.fromkeys((prompt, "", base_text, *others))
+    found = []
+    for x_t, t, v in _draws(latents, seed, trainee.model.device):
+        said = {text: trainee.run(BASE, x_t, t, [text] * DRAWS, limit) for text in texts}
+        of_others = [said[other] for other in others]
+        maps = difference(said[prompt], said[""]), novelty(v, said[base_text]), evidence(v, said[prompt], of_others)
+        found.append([m.cpu() for m in maps])
+    changed, new, of_the_class = (torch.cat(m) for m in zip(*found, strict=True))
+    mask = torch.maximum(threshold(blur(changed)), threshold(blur(new)))
+    return mask * gate(blur(of_the_class, WIDE_BLUR), mask)
 
 
-@torch.no_grad()
-def difference(trainee: Trainee, latents: Tensor, prompt: str, seed: int = 0, limit: int | None = 16) -> Tensor:
-    """How much the prompt changes the base's velocity, by place: RMS over draws of (t, noise) and over channels.
+def difference(named: Tensor, empty: Tensor) -> Tensor:
+    """How much the prompt changes the base's velocity, by place: RMS over draws and channels.
+
+    Args:
+        named: the base's for the class prompt at N draws, [N, C, H, W].
+        empty: the same for the empty prompt.
 
     Returns:
-        [V, 1, H, W], blurred; for the arguments see `concept_mask`.
+        [1, 1, H, W].
     """
-    out = []
-    for x_t, t, _ in _draws(latents, seed, trainee.model.device):
-        named, empty = (trainee.run(BASE, x_t, t, [text] * DRAWS, limit) for text in (prompt, ""))
-        out.append((named - empty).float().square().mean((0, 1), keepdim=True).sqrt().cpu())
-    return blur(torch.cat(out))
+    return (named - empty).float().square().mean((0, 1), keepdim=True).sqrt()
 
 
-@torch.no_grad()
-def novelty(trainee: Trainee, latents: Tensor, base_text: str, seed: int = 0, limit: int | None = 16) -> Tensor:
+def novelty(v: Tensor, base: Tensor) -> Tensor:
     """What the base predicts wrongly of the reference, by place: RMS over channels of the mean error over draws.
 
+    Args:
+        v: the true velocities at N draws, [N, C, H, W].
+        base: the base's for the base text.
+
     Returns:
-        [V, 1, H, W], blurred; for the arguments see `concept_mask`.
+        [1, 1, H, W].
     """
-    out = []
-    for x_t, t, v in _draws(latents, seed, trainee.model.device):
-        error = (v - trainee.run(BASE, x_t, t, [base_text] * DRAWS, limit)).float().mean(0, keepdim=True)
-        out.append(error.square().mean(1, keepdim=True).sqrt().cpu())
-    return blur(torch.cat(out))
+    error = (v - base).float().mean(0, keepdim=True)
+    return error.square().mean(1, keepdim=True).sqrt()
 
 
-@torch.no_grad()
-def evidence(
-    trainee: Trainee, latents: Tensor, prompt: str, others: Sequence[str], seed: int = 0, limit: int | None = 16
-) -> Tensor:
+def evidence(v: Tensor, named: Tensor, others: Sequence[Tensor]) -> Tensor:
     """How much better the prompt predicts the velocity than those of other classes, by place.
 
     ‖v − v_base(x_t | other)‖² − ‖v − v_base(x_t | prompt)‖², the mean over the others, draws and channels. Above 0
     where the class is, about 0 where no thing is, and about 0 or below where another thing is.
 
+    Args:
+        v: the true velocities at N draws, [N, C, H, W].
+        named: the base's for the class prompt.
+        others: the base's for each other class; without any there is no evidence, 0 everywhere.
+
     Returns:
-        [V, 1, H, W], widely blurred; for the arguments see `concept_mask`.
+        [1, 1, H, W].
     """
-    out = []
-    for x_t, t, v in _draws(latents, seed, trainee.model.device):
 
-        def error(text: str, x_t=x_t, t=t, v=v) -> Tensor:
-            return (trainee.run(BASE, x_t, t, [text] * DRAWS, limit) - v).float().square().mean((0, 1), keepdim=True)
+    def error(predicted: Tensor) -> Tensor:
+        return (predicted - v).float().square().mean((0, 1), keepdim=True)
 
-        worse = torch.stack([error(other) for other in others]).mean(0)
-        out.append((worse - error(prompt)).cpu())
-    return blur(torch.cat(out), WIDE_BLUR)
+    return torch.stack([error(other) for other in others or [named]]).mean(0) - error(named)
 
 
 def _draws(latents: Tensor, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -25,83 +25,111 @@ class Field:
 LATENTS = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
+def noise(count=16, seed=2):
+    return torch.randn(count, 4, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
 class TestTheDifference:
     def test_a_prompt_that_changes_nothing_makes_none(self):
         from purecc_pack.purecc.masks import concept_mask, difference
 
+        assert not difference(noise(), noise()).any()
         nothing = Field(torch.zeros(4, 16, 16))
-        assert not difference(nothing, LATENTS, "a robot").any()
         assert concept_mask(nothing, LATENTS, "", "a robot").shape == (2, 1, 16, 16)
 
     def test_it_is_the_rms_over_draws_and_channels(self):
-        from purecc_pack.purecc.maps import blur
         from purecc_pack.purecc.masks import difference
 
-        more = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(2))
-        expected = blur(more.square().mean(0, keepdim=True).sqrt()[None])
-        found = difference(Field(more), LATENTS, "a robot")
-        torch.testing.assert_close(found, expected.expand(2, 1, 16, 16), rtol=1e-4, atol=1e-5)
-
-    def test_the_base_is_asked_at_the_same_points_of_either_prompt(self):
-        from purecc_pack.purecc.masks import EARLIEST, LATEST, difference
-
-        field = Field(square()[0])
-        difference(field, LATENTS[:1], "a robot", seed=3)
-        (one, x, t, named), (two, y, s, empty) = field.asked
-        assert one is two is None and torch.equal(x, y) and torch.equal(t, s)
-        assert set(named) == {"a robot"} and set(empty) == {""}
-        assert float(t.min()) == pytest.approx(EARLIEST) and float(t.max()) == pytest.approx(LATEST)
-        noise = (x - (1 - t).view(-1, 1, 1, 1) * LATENTS[:1]) / t.view(-1, 1, 1, 1)
-        assert abs(float(noise.mean())) < 0.05 and float(noise.std()) == pytest.approx(1.0, abs=0.05)
-        again = Field(square()[0])
-        difference(again, LATENTS[:1], "a robot", seed=4)
-        assert not torch.equal(again.asked[0][1], x), "the seed decides the noise"
+        more = noise(1)
+        found = difference(noise(seed=3) + more, noise(seed=3))
+        torch.testing.assert_close(found, more.square().mean(1, keepdim=True).sqrt(), rtol=1e-4, atol=1e-5)
+        many = noise()
+        found = difference(many, torch.zeros_like(many))
+        torch.testing.assert_close(found, many.square().mean((0, 1))[None, None].sqrt(), rtol=1e-4, atol=1e-5)
 
     def test_the_class_is_found_where_it_is(self):
-        from purecc_pack.purecc.maps import threshold
+        from purecc_pack.purecc.maps import blur, threshold
         from purecc_pack.purecc.masks import difference
 
         inside = square().bool()
-        mask = threshold(difference(Field(0.2 + square()[0].expand(4, -1, -1)), LATENTS, "a robot"))
-        assert mask.shape == (2, 1, 16, 16)
-        assert float(mask[0][inside[0]].mean()) > 0.85 and float(mask[0][~inside[0]].mean()) < 0.1
+        mask = threshold(blur(difference(noise() + 0.2 + square(), noise())))
+        assert mask.shape == (1, 1, 16, 16)
+        assert float(mask[inside].mean()) > 0.85 and float(mask[~inside].mean()) < 0.1
+
+
+class TestWhatTheBaseIsAsked:
+    def test_every_prompt_at_the_same_points_and_once(self):
+        from purecc_pack.purecc.masks import DRAWS, EARLIEST, LATEST, concept_mask
+
+        prompts, others = ("a robot", "", "a robot on sand"), ("a house", "a tree")
+        field = Field(square()[0])
+        concept_mask(field, LATENTS, "a robot on sand", "a robot", others, seed=3)
+        assert len(field.asked) == len(LATENTS) * (len(prompts) + len(others))
+        for of_one, latents in zip((field.asked[:5], field.asked[5:]), LATENTS.split(1), strict=True):
+            assert {texts for *_, texts in of_one} == {(prompt,) * DRAWS for prompt in (*prompts, *others)}
+            _, x, t, _ = of_one[0]
+            assert all(branch is None and torch.equal(x, y) and torch.equal(t, s) for branch, y, s, _ in of_one)
+            assert float(t.min()) == pytest.approx(EARLIEST) and float(t.max()) == pytest.approx(LATEST)
+            drawn = (x - (1 - t).view(-1, 1, 1, 1) * latents) / t.view(-1, 1, 1, 1)
+            assert abs(float(drawn.mean())) < 0.05 and float(drawn.std()) == pytest.approx(1.0, abs=0.05)
+        again = Field(square()[0])
+        concept_mask(again, LATENTS, "a robot on sand", "a robot", others, seed=4)
+        assert not torch.equal(again.asked[0][1], field.asked[0][1]), "the seed decides the noise"
+
+    def test_a_base_text_that_is_the_class_prompt_costs_nothing(self):
+        from purecc_pack.purecc.masks import concept_mask
+
+        field = Field(square()[0])
+        concept_mask(field, LATENTS[:1], "a robot", "a robot", ["a house"])
+        assert [texts[0] for *_, texts in field.asked] == ["a robot", "", "a house"]
 
 
 class TestTheNovelty:
     def test_it_is_what_the_base_gets_wrong_and_joins_the_mask(self):
-        from purecc_pack.purecc.maps import blur
         from purecc_pack.purecc.masks import concept_mask, novelty
 
+        found = novelty(noise(), noise() + 0.7 * square())
+        torch.testing.assert_close(found, 0.7 * square(), rtol=1e-4, atol=1e-4)
+        apart = noise(2) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+        unsure = novelty(torch.zeros_like(apart), apart)
+        expected = apart.mean(0).square().mean(0).sqrt()[None, None]
+        torch.testing.assert_close(unsure, expected, rtol=1e-4, atol=1e-4)
+
         class Knows(Field):
-            """Predicts the true velocity of x0 = 0, wrongly in the square, whatever the prompt."""
+            """Predicts the true velocity of x0 = 0, wrongly in the square; the class prompt differs everywhere."""
 
             def run(self, branch, x_t, t, texts, limit=None):
-                return x_t / t.view(-1, 1, 1, 1) + 0.7 * square()
+                return x_t / t.view(-1, 1, 1, 1) + 0.7 * square() + (0.5 if texts[0] == "a robot" else 0.0)
 
-        x0 = torch.zeros(1, 4, 16, 16)
-        found = novelty(Knows(None), x0, "a robot on sand")
-        torch.testing.assert_close(found, blur(0.7 * square()), rtol=1e-4, atol=1e-4)
-        nowhere = Knows(None)
-        nowhere.run, run = lambda *a, **k: run(*a, **k) + (0.5 if a[3][0] == "a robot" else 0.0), nowhere.run
-        mask = concept_mask(nowhere, x0, "a robot on sand", "a robot")
+        mask = concept_mask(Knows(None), torch.zeros(1, 4, 16, 16), "a robot on sand", "a robot")
         assert bool((mask == 1).all()), "a difference that is the same everywhere is all mask, and novelty adds nothing"
+
+    def test_what_only_it_knows_is_in_the_mask(self):
+        from purecc_pack.purecc.masks import concept_mask
+
+        class Surprised(Field):
+            """Is wrong in the square with the base text alone; the class prompt differs in one corner alone."""
+
+            def run(self, branch, x_t, t, texts, limit=None):
+                v = x_t / t.view(-1, 1, 1, 1)
+                corner = torch.zeros(1, 1, 16, 16)
+                corner[..., 12:, :4] = 1.0
+                return v + {"a robot": corner, "": 0.0, "a robot on sand": 0.7 * square()}[texts[0]]
+
+        mask = concept_mask(Surprised(None), torch.zeros(1, 4, 16, 16), "a robot on sand", "a robot")
+        assert float(mask[..., 5:9, 6:11].min()) > 0.9 and float(mask[..., 13:, :3].min()) > 0.9
+        assert float(mask[..., :2, :2].max()) < 0.1
 
 
 class TestTheEvidence:
     def test_it_is_the_mean_difference_of_errors(self):
-        from purecc_pack.purecc.maps import blur
-        from purecc_pack.purecc.masks import WIDE_BLUR, evidence
+        from purecc_pack.purecc.masks import evidence
 
-        more = {p: torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(k)) for k, p in enumerate("abc")}
-        field = Field(more)
-        found = evidence(field, LATENTS[:1], "a", ["b", "c"], seed=5)
-        expected = 0
-        for _, x, t, texts in field.asked:
-            t = t.view(-1, 1, 1, 1)
-            noise = (x - (1 - t) * LATENTS[:1]) / t
-            error = (x * t + more[texts[0]] - (noise - LATENTS[:1])).square().mean((0, 1))
-            expected = expected + (-error if texts[0] == "a" else error / 2)
-        torch.testing.assert_close(found, blur(expected[None, None], WIDE_BLUR), rtol=1e-3, atol=1e-4)
+        v, a, b, c = (noise(seed=k) for k in range(4))
+        error_a, error_b, error_c = ((v - said).square().mean((0, 1)) for said in (a, b, c))
+        expected = (error_b + error_c) / 2 - error_a
+        torch.testing.assert_close(evidence(v, a, [b, c]), expected[None, None], rtol=1e-3, atol=1e-4)
+        assert not evidence(v, a, []).any(), "without another class there is none"
 
     def test_the_gate_shuts_where_there_is_none(self):
         from purecc_pack.purecc.masks import gate
