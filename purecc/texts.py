@@ -7,6 +7,7 @@ training encodes and a user types into a stock prompt box, so that both give the
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -107,6 +108,7 @@ def prompt(text: str, name: str) -> str:
     return " ".join(_MARKER.sub(embedding, literal).split())
 
 
+@functools.cache
 def class_prompt(class_word: str) -> str:
     """Returns the plainest prompt of a class: "a robot"."""
     return parse_caption(default_caption(class_word), class_word).base
