@@ -91,12 +91,10 @@ class History:
 
     Attributes:
         steps: finished steps in order.
-        drift: (step, drift) pairs.
         stopped: whether it was ended before its last step.
     """
 
     steps: list[Step] = field(default_factory=list)
-    drift: list[tuple[int, float]] = field(default_factory=list)
     stopped: bool = False
 
     @property
@@ -110,6 +108,11 @@ class History:
         return [s.quartiles[1] for s in self.steps if s.scales]
 
     @property
+    def drift(self) -> list[tuple[int, float]]:
+        """(step, drift) of every step after which it was measured."""
+        return [(s.number, s.drift) for s in self.steps if s.drift is not None]
+
+    @property
     def seconds(self) -> float:
         """Of the whole run."""
         return self.steps[-1].seconds if self.steps else 0.0
@@ -120,12 +123,12 @@ class Callbacks:
     """What the caller wants to hear; an exception from either ends the training.
 
     Attributes:
-        on_step: after every step; True ends the training with this one.
+        on_step: after every step, with the history up to it; True ends the training with this one.
         on_trace: tensors of a step (x_t, t, every velocity, λ, losses) for the steps in `trace_steps`.
         trace_steps: step numbers, from 1.
     """
 
-    on_step: Callable[[Step], bool | None] = lambda step: None
+    on_step: Callable[[History], bool | None] = lambda history: None
     on_trace: Callable[[int, dict[str, Tensor]], None] = lambda step, tensors: None
     trace_steps: frozenset[int] = frozenset()
 
@@ -251,7 +254,7 @@ def train(
         lr = optimiser.param_groups[0]["lr"]
         scheduler.step()
         history.steps.append(Step(number, sums, tuple(scales), lr, time.perf_counter() - began))
-        if callbacks.on_step(history.steps[-1]):
+        if callbacks.on_step(history):
             history.stopped = number < settings.steps
             break
     optimiser.zero_grad(set_to_none=True)

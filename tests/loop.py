@@ -41,7 +41,7 @@ def run(trainee, data, recipe, pool=(), **values):
     settings = runs.settings(**{"steps": 1, "clip": 0.0, **values})
     traces, gradients = {}, []
 
-    def on_step(step):
+    def on_step(history):
         gradients.append([None if p.grad is None else p.grad.clone() for p in learnt(trainee)])
 
     callbacks = Callbacks(on_step, traces.__setitem__, frozenset(range(1, settings.steps + 1)))

@@ -116,7 +116,6 @@ class _Watch:
         self._model, self._assembly, self._dataset, self._job = model, assembly, dataset, job
         self._listener, self._steering, self._inspection = listener, steering, inspection
         self.traces: dict[int, dict[str, Tensor]] = {}
-        self._so_far = History()
         shape = tuple(dataset.items[0].latents.shape[1:])
         self._drift = None
         if job.drift_every:
@@ -131,9 +130,7 @@ class _Watch:
             inspection.look(0, trainee, self._assembly.field)
             penalty = inspection.penalty and inspection.penalty(trainee, pool)
         callbacks = Callbacks(self._on_step, self.traces.__setitem__, job.trace_steps)
-        history = train(trainee, self._dataset, job.recipe, job.settings, callbacks, pool, penalty)
-        history.drift = self._so_far.drift
-        return history
+        return train(trainee, self._dataset, job.recipe, job.settings, callbacks, pool, penalty)
 
     def adapter(self, name: str, history: History) -> Adapter:
         """The adapter of this moment."""
@@ -142,13 +139,11 @@ class _Watch:
         lora = self._assembly.branches.export(LEARNER)
         return Adapter(job.kind, name, lora, tokens, layers, about(self._model, self._dataset, job, history))
 
-    def _on_step(self, step: Step) -> bool:
-        wishes, job = self._steering.wishes(), self._job
+    def _on_step(self, history: History) -> bool:
+        step, wishes, job = history.steps[-1], self._steering.wishes(), self._job
         ending = wishes.stop or step.number == job.settings.steps
         if self._drift is not None and (ending or step.number % job.drift_every == 0):
-            step = replace(step, drift=self._drift())
-            self._so_far.drift.append((step.number, step.drift))
-        self._so_far.steps.append(step)
+            step = history.steps[-1] = replace(step, drift=self._drift())
         if self._inspection is not None and step.number in self._inspection.steps:
             self._inspection.look(step.number, self._assembly.trainee, self._assembly.field)
         due = job.sample_every and (ending or step.number % job.sample_every == 0)
@@ -156,7 +151,7 @@ class _Watch:
         self._listener.step(step, previews)
         if previews is not None:
             self._assembly.field.return_to_device()
-        self._steering.keep(step, lambda name: self.adapter(name, self._so_far))
+        self._steering.keep(step, lambda name: self.adapter(name, history))
         return wishes.stop
 
     def _drawn(self) -> list[Preview]:

@@ -232,7 +232,7 @@ def test_a_penalty_is_added_to_every_step(masked):
     weights = trainee.branches.parameters("learner")
     gradients = []
 
-    def keep(step):
+    def keep(history):
         gradients.append([w.grad.clone() for w in weights])
 
     def penalty():

@@ -405,7 +405,7 @@ def test_a_callback_ends_the_training(stage2):
 
     trainee, data = stage2
     for last, stopped in ((2, True), (3, False)):
-        callbacks = Callbacks(on_step=lambda step, last=last: step.number == last)
+        callbacks = Callbacks(on_step=lambda history, last=last: history.steps[-1].number == last)
         history = train(trainee, data, pure(), runs.settings(steps=3), callbacks)
         assert [step.number for step in history.steps] == list(range(1, last + 1))
         assert history.stopped is stopped and len(history.losses) == last
@@ -418,6 +418,14 @@ def test_quartiles_of_the_scale():
     assert step.quartiles == (1.5, 2.0, 2.5)
     assert Step(1, {"total": 1.0}, (), 1e-4, 0.0).quartiles is None
     assert History([step]).scales == [2.0]
+
+
+def test_the_drift_of_a_run_is_that_of_its_steps():
+    from purecc_pack.purecc.training import History, Step
+
+    drifts = (None, 0.0, None, 0.25)
+    steps = [Step(k, {"total": 1.0}, (), 1e-4, 0.0, drift) for k, drift in enumerate(drifts, start=1)]
+    assert History(steps).drift == [(2, 0.0), (4, 0.25)] and History().drift == []
 
 
 def test_what_a_recipe_lacks_is_said(models, dataset):
