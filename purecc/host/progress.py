@@ -9,6 +9,7 @@ from comfy.utils import ProgressBar
 from PIL import Image
 
 from ..training import Step
+from .showing import say
 
 
 class NodeProgress:
@@ -23,10 +24,7 @@ class NodeProgress:
     def say(self, text: str) -> None:
         """Shows a line on the node."""
         model_management.throw_exception_if_processing_interrupted()
-        from server import PromptServer
-
-        if self._node_id is not None and getattr(PromptServer, "instance", None) is not None:
-            PromptServer.instance.send_progress_text(f"{self._title}: {text}", self._node_id)
+        say(f"{self._title}: {text}", self._node_id)
 
     def advance(self, parts: int = 1, preview: Image.Image | None = None) -> None:
         """Moves the bar on by so many parts of its total."""

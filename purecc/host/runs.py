@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from .masking import pictures
 from .progress import NodeProgress
 from .saving import Saver, Saving
 from .session import customise
+from .showing import send
 
 
 def run(
@@ -60,7 +62,8 @@ def run(
     validate_name(job.name)
     saving = saving or Saving()
     saving.check(job.drift_every)
-    live = LiveRun(About(node_id, workflow, title, job.name, job.settings.steps, vae is not None), _send, _memory)
+    about = About(node_id, workflow, title, job.name, job.settings.steps, vae is not None)
+    live = LiveRun(about, partial(send, "purecc.run"), _memory)
     loras, embeddings = (folder_paths.get_folder_paths(kind)[0] for kind in ("loras", "embeddings"))
     on_node = _OnNode(NodeProgress(node_id, title, job.settings.steps), vae, live)
     steered = _Steered(live, Saver(saving, job.name, loras, embeddings, live))
@@ -131,13 +134,6 @@ class _Steered:
 
     def keep(self, step: Step, adapter: Callable[[str], Adapter]) -> None:
         self._saver.after(step, bool(self._live.granted("save")), adapter)
-
-
-def _send(state: dict) -> None:
-    from server import PromptServer
-
-    if getattr(PromptServer, "instance", None) is not None:
-        PromptServer.instance.send_sync("purecc.run", state)
 
 
 def _memory() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Pictures and a line of text on a node."""
+"""What the browser is shown: pictures and a line of text on a node, and events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,14 @@ def say(text: str, node_id: str | None) -> None:
         server.send_progress_text(text, node_id)
 
 
+def send(event: str, data: dict) -> None:
+    """Tells every open page of an event."""
+    if (server := _server()) is not None:
+        server.send_sync(event, data)
+
+
 def _server():
+    """The host's server; None where it runs without one."""
     from server import PromptServer
 
     return getattr(PromptServer, "instance", None)
