@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..protocol.pictures import ProtocolPictures, ProtocolPrompt, worded
-from .latents import to_pil
+from ..sheets import image
 from .progress import NodeProgress
 
 
@@ -156,7 +156,7 @@ def _row(model, vae, positive, negative, seeds, sampling: Sampling, progress: No
         )  # fmt: skip
         pictures = vae.decode(drawn)
         pictures = pictures.reshape(-1, *pictures.shape[-3:])[..., :3].float().cpu().clamp(0, 1)
-        progress.advance(0, to_pil(pictures[:1]))
+        progress.advance(0, image(pictures[0]))
         out.append(pictures)
     return torch.cat(out)
 

@@ -136,8 +136,3 @@ def encode(vae: VAE, images: Sequence[Tensor]) -> list[Tensor]:
 def from_pil(image: Image.Image) -> Tensor:
     """An image as the host has it, [1, H, W, 3] in [0, 1]."""
     return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0)[None]
-
-
-def to_pil(image: Tensor) -> Image.Image:
-    """The first of [B, H, W, 3] in [0, 1]."""
-    return Image.fromarray((image[0].clamp(0, 1).cpu().float().numpy() * 255.0).round().astype(np.uint8))

@@ -18,10 +18,10 @@ from ..dataset import ConceptDataset
 from ..files import Adapter
 from ..overlay import tiled
 from ..previews import Preview
+from ..sheets import image
 from ..texts import validate_name
 from ..training import History, Step
 from .job import Job, Wishes
-from .latents import to_pil
 from .live import CANCELLED, FAILED, FINISHED, RUNS, STOPPED, About, LiveRun, Sample
 from .masking import pictures
 from .progress import NodeProgress
@@ -105,7 +105,7 @@ class _OnNode:
         self._progress.say(text)
 
     def masks(self, dataset: ConceptDataset) -> None:
-        self._progress.advance(0, to_pil(tiled(pictures(dataset))))
+        self._progress.advance(0, image(tiled(pictures(dataset))[0]))
 
     def step(self, step: Step, previews: Sequence[Preview] | None) -> None:
         if previews is not None and self._vae is not None:
@@ -118,7 +118,7 @@ class _OnNode:
     def _jpeg(self, latent: Tensor) -> bytes:
         out = BytesIO()
         with torch.inference_mode():
-            to_pil(self._vae.decode(latent.clone())).save(out, "JPEG", quality=90)
+            image(self._vae.decode(latent.clone())[0]).save(out, "JPEG", quality=90)
         return out.getvalue()
 
 

@@ -231,8 +231,8 @@ def test_the_masks_are_shown_on_the_node_before_the_first_step(models, dataset, 
     import comfy.utils
 
     from purecc_pack.purecc.host import masking
-    from purecc_pack.purecc.host.latents import to_pil
     from purecc_pack.purecc.overlay import tiled
+    from purecc_pack.purecc.sheets import image
 
     bars = []
     comfy.utils.set_progress_bar_global_hook(lambda value, total, picture, node_id=None: bars.append((value, picture)))
@@ -244,7 +244,7 @@ def test_the_masks_are_shown_on_the_node_before_the_first_step(models, dataset, 
     ((kind, sheet, _),) = [picture for _, picture in bars if picture is not None]
     with torch.inference_mode():
         found = masking.find_masks(models.model, models.clip, dataset, lambda text: None)
-    expected = to_pil(tiled(masking.pictures(found)))
+    expected = image(tiled(masking.pictures(found))[0])
     assert kind == "JPEG" and sheet.size == expected.size
     assert np.abs(np.asarray(sheet, dtype=int) - np.asarray(expected, dtype=int)).max() <= 1
 
