@@ -2,7 +2,7 @@
 
 COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py            lists it
 COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py --english  prints what is to be translated
-COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py --done ja  records that Japanese follows the English of today
+COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py --done ja  records that ja follows the English of today
 """
 
 import argparse
