@@ -138,7 +138,7 @@ class LiveRun:
             self._publish()
 
     def note(self, text: str) -> None:
-        """What went wrong without ending the run."""
+        """What the user should know, such as what went wrong without ending the run."""
         with self._lock:
             self._note = text
             self._publish()
@@ -184,7 +184,9 @@ class LiveRun:
             return {
                 "id": self.id,
                 **asdict(self.about),
+                "columns": COLUMNS,
                 "state": self._state,
+                "ended": self.ended,
                 "text": self._text,
                 "note": self._note,
                 "step": self._rows[-1][0] if self._rows else 0,

@@ -19,7 +19,17 @@ def test_the_state_is_the_history(comfyui):
     assert [row[1] for row in rows] == losses and [row[2] for row in rows] == pytest.approx(smooth(losses))
     assert [row[5:] for row in rows] == [[None] * 3, [1.75, 3.0, 4.25], [None] * 3]
     assert [row[4] for row in rows] == [None, None, 0.1]
-    assert all(len(row) == len(live().COLUMNS) for row in rows)
+    columns = run.state()["columns"]
+    assert columns == live().COLUMNS and all(len(row) == len(columns) for row in rows)
+    assert [columns.index(c) for c in ("step", "loss", "smooth", "lr", "drift", "lower", "upper")] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        7,
+    ]
     assert run.state()["pace"] == 1.0 and run.state()["left"] == 7.0
 
 

@@ -1,40 +1,33 @@
 // Loss, λ*, drift and learning rate over the steps: four plots on one canvas, each with an axis of its own.
 
-import { COLUMNS } from "./run.js";
-
 const GAP = 10;
 const TITLE = 14;
 const ROW = 74;
 const MOST = 2000; // points of a line; more would fall on the same pixels
 
-const column = (rows, name) => {
-  const k = COLUMNS.indexOf(name);
-  return rows.filter((row) => row[k] !== null).map((row) => [row[0], row[k]]);
-};
-
-/** What there is to plot of a history: [{title, colour, lines: [{kind, points: [[step, value]]}]}]. */
-export function plots(rows) {
-  const upper = column(rows, "upper");
-  const band = column(rows, "lower").map(([step, low], i) => [step, low, upper[i][1]]);
+/** What there is to plot of a run: [{title, colour, lines: [{kind, points: [[step, value]]}]}]. */
+export function plots(run) {
+  const upper = run.points("upper");
+  const band = run.points("lower").map(([step, low], i) => [step, low, upper[i][1]]);
   return [
     {
       title: "loss",
       colour: "--purecc-loss",
       lines: [
-        { kind: "faint", points: column(rows, "loss") },
-        { kind: "line", points: column(rows, "smooth") },
+        { kind: "faint", points: run.points("loss") },
+        { kind: "line", points: run.points("smooth") },
       ],
     },
-    { title: "drift", colour: "--purecc-drift", lines: [{ kind: "dots", points: column(rows, "drift") }] },
+    { title: "drift", colour: "--purecc-drift", lines: [{ kind: "dots", points: run.points("drift") }] },
     {
       title: "λ*",
       colour: "--purecc-scale",
       lines: [
         { kind: "band", points: band },
-        { kind: "line", points: column(rows, "median") },
+        { kind: "line", points: run.points("median") },
       ],
     },
-    { title: "learning rate", colour: "--purecc-rate", lines: [{ kind: "line", points: column(rows, "lr") }] },
+    { title: "learning rate", colour: "--purecc-rate", lines: [{ kind: "line", points: run.points("lr") }] },
   ].filter((plot) => plot.lines.some((line) => line.points.length));
 }
 
@@ -62,7 +55,7 @@ export class Chart {
     return Math.max(1, Math.ceil(count / 2)) * (ROW + GAP) - GAP;
   }
 
-  draw(rows, total) {
+  draw(run) {
     const { canvas } = this;
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
@@ -73,7 +66,7 @@ export class Chart {
     const context = canvas.getContext("2d");
     context.scale(dense, dense);
     const style = getComputedStyle(canvas);
-    const shown = plots(rows);
+    const shown = plots(run);
     const lines = Math.ceil(shown.length / 2);
     const tall = (height - GAP * (lines - 1)) / lines;
     this.drawn = shown.map((plot, k) => {
@@ -81,7 +74,7 @@ export class Chart {
       const wide = (width - GAP * (whole - 1)) / whole;
       const box = { x: (k % 2) * (wide + GAP), y: Math.floor(k / 2) * (tall + GAP) + TITLE, width: wide, height: tall - TITLE };
       const values = plot.lines.flatMap((line) => line.points.flatMap((point) => point.slice(1)));
-      const ranges = { steps: [1, Math.max(total, 2)], values: padded(values) };
+      const ranges = { steps: [1, Math.max(run.head.total, 2)], values: padded(values) };
       const made = { ...plot, box, ...ranges, place: (step, value) => place(box, ranges, step, value) };
       paint(context, style, made);
       return made;

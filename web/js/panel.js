@@ -104,7 +104,7 @@ export class Panel {
   }
 
   draw() {
-    const { head, rows } = this.run;
+    const { head } = this.run;
     this.element.dataset.state = head.state;
     this.line.textContent = status(head);
     this.line.title = this.line.textContent;
@@ -116,7 +116,7 @@ export class Panel {
     }
     this.drawStrip();
     this.measure();
-    this.chart.draw(rows, head.total);
+    this.chart.draw(this.run);
   }
 
   drawStrip() {
@@ -188,7 +188,7 @@ export class Panel {
   }
 
   measure() {
-    const chart = Chart.height(plots(this.run.rows).length);
+    const chart = Chart.height(plots(this.run).length);
     const strip = this.strip.hidden ? 0 : STRIP + SLIDER;
     const height = PADDING + LINE + chart + (this.remark.textContent ? LINE : 0) + strip + BUTTONS;
     this.canvas.style.height = `${chart}px`;

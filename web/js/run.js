@@ -1,10 +1,5 @@
 // A training run as the server tells it: the whole state when asked, and what is new as it happens.
 
-/** Columns of a row of the history, one row a step; null is what there is not. */
-export const COLUMNS = ["step", "loss", "smooth", "lr", "drift", "lower", "median", "upper"];
-
-export const ENDS = ["finished", "stopped", "cancelled", "failed"];
-
 export class Run {
   constructor(id) {
     this.id = id;
@@ -15,7 +10,7 @@ export class Run {
   }
 
   get ended() {
-    return ENDS.includes(this.head.state);
+    return this.head.ended ?? false;
   }
 
   /** Takes in what the server says; returns false where something between was missed, and all must be asked for. */
@@ -31,6 +26,12 @@ export class Run {
         this.next = sample.number + 1;
       }
     return true;
+  }
+
+  /** [step, value] of a column of the history, one of `head.columns`, where it has a value. */
+  points(column) {
+    const k = this.head.columns.indexOf(column);
+    return this.rows.filter((row) => row[k] !== null).map((row) => [row[0], row[k]]);
   }
 
   /** Steps at which samples were drawn, in order. */
