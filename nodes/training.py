@@ -179,16 +179,14 @@ class PureLearning(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, dataset, extractor=None, **values) -> io.NodeOutput:
-        recipe = _recipe(values)
         job = Job(
-            recipe=recipe,
+            recipe=_recipe(values),
             pool_images=values["pool_images"],
             pool_prompts=_pool_prompts(values, dataset),
             **training_inputs.job_options(values),
         )
-        used = extractor if recipes.needs(recipe, recipes.EXTRACTOR) else None
         options = training_inputs.run_options(values, cls)
-        adapter, loss = run(model, clip, dataset, job, title="pure learning", extractor=used, **options)
+        adapter, loss = run(model, clip, dataset, job, title="pure learning", extractor=extractor, **options)
         return io.NodeOutput(adapter, dict(adapter.lora), loss)
 
 

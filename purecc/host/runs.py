@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
@@ -18,6 +19,7 @@ from ..dataset import ConceptDataset
 from ..files import Adapter
 from ..overlay import tiled
 from ..previews import Preview
+from ..recipes import EXTRACTOR, needs
 from ..sheets import image
 from ..texts import validate_name
 from ..training import History, Step
@@ -28,6 +30,8 @@ from .progress import NodeProgress
 from .saving import Saver, Saving
 from .session import customise
 from .showing import send
+
+UNUSED = "The extractor is not used by this method."
 
 
 def run(
@@ -52,7 +56,7 @@ def run(
         node_id: the node.
         title: of the run.
         vae: draws samples.
-        extractor: see `customise`.
+        extractor: see `customise`; a method that has no use for it is run without, and the node says so.
         saving: what is written while it trains.
         workflow: the id of the workflow that the node is in.
 
@@ -68,6 +72,10 @@ def run(
     on_node = _OnNode(NodeProgress(node_id, title, job.settings.steps), vae, live)
     steered = _Steered(live, Saver(saving, job.name, loras, embeddings, live))
     RUNS.add(live)
+    if extractor is not None and not needs(job.recipe, EXTRACTOR):
+        extractor = None
+        live.note(UNUSED)
+        logging.info("PureCC, %s %r: %s", title, job.name, UNUSED)
     try:
         outcome = customise(model, clip, dataset, job, on_node, extractor, steering=steered)
     except model_management.InterruptProcessingException:

@@ -216,6 +216,24 @@ def test_a_run_is_live_for_the_browser(models, dataset, extractor, shown, tmp_pa
     assert [s for e in events for s in e["samples"]] == state["samples"]
 
 
+@pytest.mark.parametrize(("method", "said"), [("anchored", True), ("LoRA", True), ("PureCC (paper)", False)])
+def test_an_extractor_that_the_method_does_not_use(models, dataset, extractor, shown, caplog, method, said):
+    """Methods may be switched with it connected: training goes on without, and the node and the log say so."""
+    import logging
+
+    from purecc_pack.purecc.host.live import RUNS
+
+    caplog.set_level(logging.INFO)
+    line = "The extractor is not used by this method."
+    learn(models, dataset, extractor=extractor, method=method, steps=1)
+    assert RUNS.all()[-1].head()["state"] == "finished" and (RUNS.all()[-1].head()["note"] == line) is said
+    notes = [data["note"] for name, data in shown.events if name == "purecc.run"]
+    assert set(notes) == ({line} if said else {""}), "told with the first event, and never taken back"
+    assert any(line in record.getMessage() for record in caplog.records) is said
+    learn(models, dataset, extractor=None if said else extractor, method=method, steps=1)
+    assert RUNS.all()[-1].head()["note"] == "" and line not in shown.events[-1][1]["note"]
+
+
 def test_a_run_that_fails_or_is_cancelled_says_so(models, dataset, comfyui, monkeypatch):
     from comfy import model_management
 
