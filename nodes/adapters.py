@@ -22,8 +22,8 @@ class SaveAdapter(io.ComfyNode):
             display_name="Save Adapter",
             category=CATEGORY,
             description="Writes NAME.safetensors into the loras folder and, for the learned vectors, into the "
-            "embeddings "
-            "folder. The stock LoRA loader with embedding:NAME in a prompt then gives what Apply Adapter gives.",
+            "embeddings folder. The stock LoRA loader with embedding:NAME in a prompt then gives what Apply Adapter "
+            "gives.",
             search_aliases=["save lora", "save embedding", "export"],
             is_output_node=True,
             inputs=[
@@ -112,8 +112,7 @@ class ApplyAdapter(io.ComfyNode):
             display_name="Apply Adapter",
             category=CATEGORY,
             description="Puts up to four adapters on a model (chain nodes for more). Prompts encoded with the CLIP "
-            "that comes "
-            "out call each concept by embedding:NAME, whether or not it was saved.",
+            "that comes out call each concept by embedding:NAME, whether or not it was saved.",
             search_aliases=["apply lora", "use concept", "lora stack"],
             inputs=[
                 io.Model.Input("model", tooltip="The base model the adapters were trained on."),

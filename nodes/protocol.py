@@ -42,13 +42,17 @@ class ProtocolPictures(io.ComfyNode):
             ],
             outputs=[
                 Pictures.Output("pictures", display_name="pictures", tooltip="For Measure Pictures."),
-                io.Image.Output("base", display_name="base", tooltip="The base model's: all seeds of the first prompt, "
-                                "then of the second, and so on."),
-                io.Image.Output("customised", display_name="customised", tooltip="The customised model's, in the same "
-                                "order."),
+                io.Image.Output(
+                    "base",
+                    display_name="base",
+                    tooltip="The base model's: all seeds of the first prompt, then of the second, and so on.",
+                ),
+                io.Image.Output(
+                    "customised", display_name="customised", tooltip="The customised model's, in the same order."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        )
 
     @classmethod
     def execute(

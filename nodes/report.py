@@ -64,13 +64,9 @@ def _report(node_id, base: tuple, customised: list[Customised], values: dict) ->
     texts = parse_prompts(only["prompts"], *about)
     how, seeds = sampling_of(only)
     using, references = _measured_by(only, values.get("references"))
-    count = preserving.parts(
-        base[0], len(texts), len(seeds), how.steps, len(customised), using, len(references)
-    )  # fmt: skip
+    count = preserving.parts(base[0], len(texts), len(seeds), how.steps, len(customised), using, len(references))
     progress = NodeProgress(node_id, "Report", count)
-    made = preserving.preservation(
-        base, customised, only["vae"], texts, about, seeds, how, progress, using, references
-    )  # fmt: skip
+    made = preserving.preservation(base, customised, only["vae"], texts, about, seeds, how, progress, using, references)
     progress.say("\n".join(made.verdict(o) for o in made.outcomes))
     save(made, only["filename_prefix"])
     sheet = preservation_sheet.draw(made)

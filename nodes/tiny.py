@@ -19,8 +19,7 @@ class TinyCheckpoint(io.ComfyNode):
             display_name="Tiny Checkpoint",
             category=CATEGORY,
             description="The small base model that comes with the pack: Stable Diffusion 3.5's architecture, trained "
-            "on "
-            "drawn scenes of 96 x 96 pixels. For trying everything out without a download and without a GPU.",
+            "on drawn scenes of 96 x 96 pixels. For trying everything out without a download and without a GPU.",
             search_aliases=["purecc tiny", "embedded model", "demo model"],
             outputs=[
                 io.Model.Output(tooltip="The diffusion model."),

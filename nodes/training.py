@@ -145,9 +145,8 @@ class PureLearning(io.ComfyNode):
                 io.Combo.Input(
                     "v_original",
                     options=["theta2", "theta2 stop-gradient", "base"],
-                    tooltip="Whose prediction of the base text is built upon (9). theta2: the trained model's own, "
-                    "as in the "
-                    "paper. theta2 stop-gradient: the same, held fixed. base: the untouched base model's.",
+                    tooltip="Whose prediction of the base text is built upon (9). theta2: the trained model's own, as "
+                    "in the paper. theta2 stop-gradient: the same, held fixed. base: the untouched base model's.",
                 ),
                 *training_inputs.embeddings(),
                 io.Int.Input(

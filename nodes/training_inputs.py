@@ -159,9 +159,8 @@ def rare() -> list[io.Input]:
             min=0,
             max=10_000,
             advanced=True,
-            tooltip="Steps between two measurements of drift: how far the model moved on prompts that have nothing "
-            "to do "
-            "with the concept. 0: never.",
+            tooltip="Steps between two measurements of drift: how far the model moved on prompts that have nothing to "
+            "do with the concept. 0: never.",
         ),
         io.String.Input(
             "drift_prompts",
