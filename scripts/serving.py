@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACK_FOLDERS = ("nodes", "purecc", "web", "workflows", "locales")
+PACK_FOLDERS = ("nodes", "purecc", "web", "workflows", "subgraphs", "locales")
 
 
 class ServerError(RuntimeError):
