@@ -1,4 +1,4 @@
-"""The training loop on the stand-in, one step at a time, and what passes through the network meanwhile."""
+"""The training loop on the stand-in: recipes, one step at a time, and what passes through the network meanwhile."""
 
 import contextlib
 
@@ -7,12 +7,34 @@ import runs
 import torch
 
 
+def pure(**values):
+    from purecc_pack.purecc.recipes import PureLearning
+
+    return PureLearning(**values)
+
+
+def lora():
+    from purecc_pack.purecc.recipes import ConceptCustomisation
+
+    return ConceptCustomisation()
+
+
+def preserving(text, weight=1.0):
+    from purecc_pack.purecc.recipes import OutputPreservation
+
+    return OutputPreservation(text, weight)
+
+
+def prior_preserving(weight=1.0):
+    from purecc_pack.purecc.recipes import PriorPreservation
+
+    return PriorPreservation(weight)
+
+
 @pytest.fixture
 def stage2(models, dataset, extractor):
     """(trainee, dataset) of stage 2 with both embeddings, θ2 moved away from the base."""
-    from purecc_pack.purecc.recipes import PureLearning
-
-    with runs.at_work(models, dataset, runs.job(recipe=PureLearning()), extractor) as (trainee, scaled):
+    with runs.at_work(models, dataset, runs.job(recipe=pure()), extractor) as (trainee, scaled):
         move(trainee)
         yield trainee, scaled
 

@@ -5,12 +5,7 @@ from dataclasses import replace
 import pytest
 import runs
 import torch
-
-
-def pure(**values):
-    from purecc_pack.purecc.recipes import PureLearning
-
-    return PureLearning(**values)
+from loop import pure
 
 
 def same(a, b):
