@@ -51,14 +51,14 @@ class Method:
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
-OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=4e-3)
+OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3)
 
 METHODS: dict[str, Method] = {
     "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),
     "lora-token": PLAIN,
-    "prior": Method("prior preservation", PriorPreservation(1.0)),
-    "dop": Method("DOP", OutputPreservation("base", 1.0)),
-    "bpp": Method("BPP", OutputPreservation("empty", 1.0)),
+    "prior": Method("prior preservation", PriorPreservation(1.0), lr=1e-3),
+    "dop": Method("DOP", OutputPreservation("base", 3.0), lr=4e-3),
+    "bpp": Method("BPP", OutputPreservation("empty", 3.0), lr=4e-3),
     "ewc": PLAIN.at(title="EWC", ewc=1.0),
     "released": PAPER.at(title="released code's variant", eta=2.0, scale=1.0, direction="base"),
     "lambda-1": PAPER.at(title="PureCC, λ = 1", scale=1.0),
@@ -66,7 +66,7 @@ METHODS: dict[str, Method] = {
     "lambda-5": PAPER.at(title="PureCC, λ = 5", scale=5.0),
     "purecc": PAPER,
     "purecc-stop": PAPER.at(title="PureCC λ*, stop-gradient", v_original="theta2 stop-gradient"),
-    "purecc-base": Method("PureCC λ*, v_original from the base", PureLearning(eta=0.5, v_original="base")),
+    "purecc-base": Method("PureCC λ*, v_original from the base", PureLearning(eta=0.5, v_original="base"), lr=4e-3),
     "purecc-merged": PAPER.at(title="PureCC λ*, one stage", direction="theta2"),
     "purecc-layers": PAPER.at(title="PureCC λ*, layer-wise", input_token=False, layer_wise=True),
     "purecc-both": PAPER.at(title="PureCC λ*, token and layer-wise", layer_wise=True),
@@ -80,7 +80,9 @@ METHODS: dict[str, Method] = {
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }
-"""By short name; the rates and weights are those that the search on the development concepts chose."""
+"""By short name. Rates and weights are those of the best score in the search on the development concepts; of plain LoRA
+the second best, which is within the noise of the best and learns the concept far better (.67 for .50), so that what it
+is beaten by is beaten fairly. What was not searched has the setting of its nearest relative that was."""
 
 SEARCH: dict[str, list[dict[str, float]]] = {
     "lora-token": [{"lr": lr} for lr in (5e-4, 1e-3, 2e-3, 4e-3)],
