@@ -91,7 +91,7 @@ def metadata(
         concept: "instance" or "style".
         recipe: every setting of the run, as JSON can hold it.
         texts: of the training pictures.
-        report: "stage", "steps", "seconds", "losses", "lambdas", "seed".
+        report: how the run went, "steps" and more, as JSON can hold it.
         versions: of the pack, torch and the host.
         date: when it was trained; now if not given.
     """

@@ -158,7 +158,7 @@ class Trainee:
         model: the velocity field, with branches on its network.
         branches: LEARNER, and EXTRACTOR where the recipe needs one.
         hooks: puts layer-wise vectors in.
-        speakers: by branch, LEARNER always; the base and a missing extractor speak with the learner's.
+        speakers: LEARNER's always, EXTRACTOR's where there is one; the base speaks with this, else with the learner's.
     """
 
     model: VelocityField
@@ -167,7 +167,7 @@ class Trainee:
     speakers: Mapping[str, Speaker]
 
     def speaker(self, branch: str | None) -> Speaker:
-        """Who speaks for a branch: θ1's embedding for θ1 and for the base beside it."""
+        """Who speaks for a branch: θ1's embedding for θ1 and the base beside it; without θ1 always the learner's."""
         return self.speakers[LEARNER if branch == LEARNER or EXTRACTOR not in self.speakers else EXTRACTOR]
 
     def run(self, branch: str | None, x_t: Tensor, t: Tensor, texts: Sequence[str], limit: int | None = None) -> Tensor:
