@@ -11,10 +11,6 @@ from ..purecc.pool import POOL_PROMPTS, pool_prompts
 from . import training_inputs
 from .types import CATEGORY, Adapter, Dataset, Extractor, LoraModel, LossMap
 
-SEED_NOTE = (
-    "Of noise, noise levels, order and the LoRA's start. The same seed on the same machine gives the same result."
-)
-
 
 def _models() -> list[io.Input]:
     return [
@@ -38,7 +34,7 @@ class TrainExtractor(io.ComfyNode):
             search_aliases=["purecc stage 1", "train lora", "representation extractor", "textual inversion"],
             inputs=[
                 *_models(),
-                *training_inputs.common("my_extractor", SEED_NOTE),
+                *training_inputs.common("my_extractor"),
                 *training_inputs.embeddings(),
                 *training_inputs.rare(),
                 *training_inputs.kept(),
@@ -109,7 +105,7 @@ class PureLearning(io.ComfyNode):
                 Extractor.Input(
                     "extractor", optional=True, tooltip="From Train Extractor or Load Adapter. Only PureCC needs it."
                 ),
-                *training_inputs.common("my_concept", SEED_NOTE),
+                *training_inputs.common("my_concept"),
                 io.Combo.Input(
                     "method",
                     options=METHODS,
@@ -206,5 +202,4 @@ def _recipe(values: dict) -> recipes.Recipe:
 def _pool_prompts(values: dict, dataset) -> tuple[str, ...]:
     if values["method"] != "anchored":
         return ()
-    lines = [line.strip() for line in values["pool_prompts"].splitlines() if line.strip()]
-    return pool_prompts(lines, dataset.class_word, dataset.kind)
+    return pool_prompts(training_inputs.lines(values["pool_prompts"]), dataset.class_word, dataset.kind)

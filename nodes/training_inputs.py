@@ -12,8 +12,12 @@ from ..purecc.host.saving import Saving
 from ..purecc.measure import UNRELATED_PROMPTS
 from ..purecc.training import Settings
 
+SEED_NOTE = (
+    "Of noise, noise levels, order and the LoRA's start. The same seed on the same machine gives the same result."
+)
 
-def common(name: str, seed_note: str) -> list[io.Input]:
+
+def common(name: str) -> list[io.Input]:
     """The inputs that are always shown."""
     return [
         io.String.Input(
@@ -47,7 +51,7 @@ def common(name: str, seed_note: str) -> list[io.Input]:
             tooltip="Of the concept's learned vectors. 0 freezes them. The paper's is 1e-4.",
         ),
         io.Int.Input("rank", default=4, min=1, max=256, tooltip="Rank of the LoRA. The paper's is 4."),
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=seed_note),
+        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip=SEED_NOTE),
     ]
 
 
@@ -266,9 +270,9 @@ def job_options(values: dict[str, Any]) -> dict[str, Any]:
         "checkpointing": values["gradient_checkpointing"],
         "deterministic": values["deterministic"],
         "drift_every": values["drift_every"],
-        "drift_prompts": _lines(values["drift_prompts"]),
+        "drift_prompts": lines(values["drift_prompts"]),
         "sample_every": values["sample_every"] if values.get("vae") is not None else 0,
-        "sample_prompts": _lines(values["sample_prompt"]),
+        "sample_prompts": lines(values["sample_prompt"]),
         "trace_steps": _steps(values["trace_steps"]),
     }
 
@@ -290,7 +294,8 @@ def _workflow(sent: dict | None) -> str | None:
     return identity if isinstance(identity, str) else None
 
 
-def _lines(text: str) -> tuple[str, ...]:
+def lines(text: str) -> tuple[str, ...]:
+    """What stands on the lines of a text, empty ones left out."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .sheets import INK, font
 
 PANEL = (640, 220)
 MARGIN = (70, 34, 20, 30)
-INK, GRID = (40, 44, 52), (224, 226, 230)
+GRID = (224, 226, 230)
 COLOURS = ((31, 119, 180), (214, 96, 20))
 
 
@@ -79,7 +81,7 @@ def _panel(title: str, curves) -> Image.Image:
     width, height = PANEL
     left, top, right, bottom = MARGIN
     picture = Image.new("RGB", PANEL, "white")
-    pen, font = ImageDraw.Draw(picture), _font()
+    pen, face = ImageDraw.Draw(picture), font(13)
     points = [p for *_, line in curves for p in line]
     x_low, x_high = min(p[0] for p in points), max(p[0] for p in points)
     y_low, y_high = min(p[1] for p in points), max(p[1] for p in points)
@@ -95,11 +97,11 @@ def _panel(title: str, curves) -> Image.Image:
         value = y_low + k / 4 * (y_high - y_low)
         y = place((x_low, value))[1]
         pen.line([(left, y), (width - right, y)], fill=GRID)
-        pen.text((left - 6, y), f"{value:.3g}", font=font, fill=INK, anchor="rm")
+        pen.text((left - 6, y), f"{value:.3g}", font=face, fill=INK, anchor="rm")
     for k in range(5 if x_high > x_low else 1):
         value = x_low + k / 4 * (x_high - x_low)
-        pen.text((place((value, y_low))[0], height - bottom + 6), f"{value:.0f}", font=font, fill=INK, anchor="mt")
-    pen.text((left, 10), title, font=font, fill=INK)
+        pen.text((place((value, y_low))[0], height - bottom + 6), f"{value:.0f}", font=face, fill=INK, anchor="mt")
+    pen.text((left, 10), title, font=face, fill=INK)
     at = width - right
     for name, colour, thick, line in curves:
         if len(line) > 1:
@@ -108,10 +110,6 @@ def _panel(title: str, curves) -> Image.Image:
             x, y = place(line[0])
             pen.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
         if name:
-            pen.text((at, 10), name, font=font, fill=colour, anchor="ra")
-            at -= pen.textlength(name, font=font) + 16
+            pen.text((at, 10), name, font=face, fill=colour, anchor="ra")
+            at -= pen.textlength(name, font=face) + 16
     return picture
-
-
-def _font():
-    return ImageFont.load_default(13)

@@ -48,11 +48,6 @@ class ConceptDataset:
             raise ValueError("The dataset is empty: connect at least one reference image.")
         object.__setattr__(self, "items", tuple(sorted(self.items, key=_fingerprint)))
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of pictures and texts."""
-        return hashlib.sha256("".join(_fingerprint(i) for i in self.items).encode()).hexdigest()
-
 
 def _fingerprint(item: ConceptItem) -> str:
     digest = hashlib.sha256(item.texts.complete.encode())
