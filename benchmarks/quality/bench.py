@@ -51,6 +51,7 @@ class Budget:
         whole: whether all prompts are drawn at the end.
         batch: samples a step.
         rank: of the LoRA.
+        guidance: of the pictures that are drawn.
     """
 
     steps: int = 200
@@ -58,6 +59,7 @@ class Budget:
     whole: bool = True
     batch: int = 4
     rank: int = 8
+    guidance: float = CFG
 
 
 class Silent:
@@ -115,7 +117,7 @@ class World:
             name=NAME,
             recipe=method.recipe,
             kind="extractor" if isinstance(method.recipe, recipes.ConceptCustomisation) else "adapter",
-            lora=LoraSpec(budget.rank, float(budget.rank), "attention and mlp"),
+            lora=LoraSpec(budget.rank, float(budget.rank), method.target),
             settings=Settings(
                 steps=budget.steps, batch=budget.batch, lr=method.lr, embedding_lr=method.embedding_lr, seed=seed,
                 warmup=10,
@@ -143,7 +145,9 @@ class World:
                 prompts = whole if last else asked(concept, SHORT)
                 numbers = [whole.index(a) for a in prompts]
                 texts = [a.text for a in prompts]
-                pictures[step] = draw(trainee, field, LEARNER, texts, seed % IMAGE_SEEDS, numbers)
+                pictures[step] = draw(
+                    trainee, field, LEARNER, texts, seed % IMAGE_SEEDS, numbers, guidance=budget.guidance
+                )
                 curve[step] = self.figures(concept, prompts, pictures[step], kept["base"][numbers])
                 curve[step]["drift"], curve[step]["kl"] = kept["drift"].with_divergence(LEARNER)
             seconds += (time.perf_counter() - started) * (0 < step < budget.steps)
@@ -212,7 +216,15 @@ def pictures_of(concept: Concept):
 
 
 @torch.no_grad()
-def draw(trainee: Trainee, field, branch, texts: Sequence[str], image_seed: int, numbers: Sequence[int] = ()) -> Tensor:
+def draw(
+    trainee: Trainee,
+    field,
+    branch,
+    texts: Sequence[str],
+    image_seed: int,
+    numbers: Sequence[int] = (),
+    guidance: float = CFG,
+) -> Tensor:
     """Pictures as VAE latents [N, 16, h, w]: Euler's method with guidance, the noise of each by its prompt's number."""
     speaker = trainee.speaker(branch)
     times = sampling.times(SAMPLING_STEPS).to(trainee.model.device)
@@ -227,7 +239,7 @@ def draw(trainee: Trainee, field, branch, texts: Sequence[str], image_seed: int,
         def velocity(x: Tensor, t: Tensor, prompts=prompts) -> Tensor:
             v = velocities(trainee.model, torch.cat([x, x]), torch.cat([t, t]), [*prompts, *[empty] * len(prompts)])
             named, unnamed = v.chunk(2)
-            return unnamed + CFG * (named - unnamed)
+            return unnamed + guidance * (named - unnamed)
 
         with trainee.branches.use(branch), trainee.hooks.use(speaker.embedding.layers):
             out.append(field.latents_out(sampling.sample(velocity, noise, times)).cpu())

@@ -27,6 +27,7 @@ class Method:
         layer_wise: whether there is a vector for every block.
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
+        target: the layers with a LoRA, as `LoraSpec` names them.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Method:
     layer_wise: bool = False
     true_masks: bool = False
     ewc: float = 0.0
+    target: str = "attention and mlp"
 
     @property
     def embedding_lr(self) -> float:
