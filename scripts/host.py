@@ -68,7 +68,9 @@ def prepare(comfyui: Path | None = None, tests: bool = False, root: Path = ROOT)
     given = comfyui or os.environ.get("COMFYUI_PATH")
     python = make_venv(root / ".venv")
     tree = source.check_tree(Path(given)) if given else source.get_comfyui(root / ".comfyui", python)
-    wanted = host_requirements(tree) + pack_requirements(root) + list(TEST_REQUIREMENTS if tests else ())
+    wanted = host_requirements(tree) + pack_requirements(root)
+    if tests:
+        wanted += [*TEST_REQUIREMENTS, *pack_requirements(root / "benchmarks" / "speed")]
     install(python, wanted, root / ".venv" / "purecc-installed.json")
     return Host(python, tree)
 
@@ -100,7 +102,7 @@ def host_requirements(tree: Path) -> list[str]:
 
 
 def pack_requirements(root: Path = ROOT) -> list[str]:
-    """Returns the lines of the pack's own requirements.txt."""
+    """Returns the lines of a folder's requirements.txt, by default the pack's own."""
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 

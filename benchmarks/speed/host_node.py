@@ -1,0 +1,97 @@
+"""The host's own TrainLoraNode at its best settings, to stand beside our stage 1."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest import mock
+
+import torch
+from comfy import model_management, utils
+from comfy_extras import nodes_train
+
+from speed import clock, stages
+from speed.measured import Measured, Shape, attempted
+from speed.models import Models
+from speed.ours import References
+from speed.sizes import Size
+
+_TYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
+
+
+def measure(
+    models: Models, built: dict[int, References], size: Size, shapes: Sequence[Shape]
+) -> Iterator[tuple[str, Shape, Measured]]:
+    """Every shape, with the adapters as weights and as hooks ("bypass"): yields (settings, shape, run).
+
+    No checkpointing unless memory asks for it, no offloading, rank 4.
+    """
+    utils.set_progress_bar_enabled(False)  # which would be one on the console
+    captions = [c.replace("[v] ", "") for c in stages.CAPTIONS]
+    with torch.inference_mode():
+        positive = [models.clip.encode_from_tokens_scheduled(models.clip.tokenize(c)) for c in captions]
+    for shape in shapes:
+        for settings, bypass in (("adapters in weights", False), ("bypass", True)):
+            found = _run(models, built[shape.pixels], positive, size, shape, bypass, False)
+            if found.note:
+                settings = f"{settings}, checkpointed"
+                found = _run(models, built[shape.pixels], positive, size, shape, bypass, True)
+            yield settings, shape, found
+
+
+def _run(
+    models, references: References, positive, size: Size, shape: Shape, bypass: bool, checkpointing: bool
+) -> Measured:
+    device = models.model.load_device
+    steps, parts = clock.Steps(device, shape.warmup, shape.timed), clock.Parts(device)
+    values = {
+        "model": models.model,
+        "batch_size": shape.batch,
+        "steps": steps.total,
+        "grad_accumulation_steps": 1,
+        "learning_rate": 1e-4,
+        "rank": 4,
+        "optimizer": "AdamW",
+        "loss_function": "MSE",
+        "seed": 0,
+        "training_dtype": _TYPES[size.dtype],
+        "lora_dtype": _TYPES[size.dtype],
+        "quantized_backward": False,
+        "algorithm": "LoRA",
+        "gradient_checkpointing": checkpointing,
+        "checkpoint_depth": 2,
+        "offloading": False,
+        "existing_lora": "[None]",
+        "bucket_mode": False,
+        "bypass_mode": bypass,
+    }
+    samples = torch.cat([i.latents[:1] for i in references.dataset.items])
+    listed = {k: [v] for k, v in values.items()}
+
+    def work() -> None:
+        parts.begin("set up")
+        with _following(steps, parts), torch.inference_mode():
+            nodes_train.TrainLoraNode.execute(latents=[{"samples": samples}], positive=positive, **listed)
+
+    try:
+        return attempted(steps, work, parts.seconds)
+    finally:
+        model_management.unload_all_models()
+        gc.collect()
+        clock.forget_peak(device)
+
+
+@contextmanager
+def _following(steps: clock.Steps, parts: clock.Parts) -> Iterator[None]:
+    """Tells when the node's first step begins and when each of its steps is done."""
+    sample = nodes_train.TrainSampler.sample
+
+    def begun(self, *args, **options):
+        self.optimizer.register_step_post_hook(lambda *_: steps.finished())
+        parts.end()
+        steps.begin()
+        return sample(self, *args, **options)
+
+    with mock.patch.object(nodes_train.TrainSampler, "sample", begun):
+        yield

@@ -1,0 +1,172 @@
+"""A smoke run of the benchmark: every row is whole, the released step has the released loss, the counts are right."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def speed(comfyui):
+    torch.set_num_threads(1)
+    from speed import run
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def results(speed, tmp_path_factory):
+    """Rows of a small run with a second configuration, its files, and what `Row` calls its fields."""
+    from speed import measured, stages
+
+    folder = tmp_path_factory.mktemp("speed")
+    half = stages.Configuration(job={"precision": "bfloat16", "checkpointing": True})
+    chosen = ["pure learning, paper", "anchored"]
+    line = ["--small", "--shapes", "64x2", "128x1", "--whole-steps", "1", "--folder", folder, "--stages", *chosen]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(stages.CONFIGURATIONS, "half", half)
+        speed.main([str(a) for a in line])
+    records = [json.loads(x) for x in (folder / "small.jsonl").read_text(encoding="utf-8").splitlines()]
+    return folder, records, {f.name for f in dataclasses.fields(measured.Row)}
+
+
+def test_every_row_is_there_and_whole(results):
+    _, records, fields = results
+    found = {(r["who"], r["configuration"], r["stage"], r["pixels"]) for r in records}
+    mine = {"pure learning, paper", "anchored"}
+    wanted = {("ours", c, s, p) for c in ("current", "half") for s in mine for p in (64, 128)}
+    wanted |= {
+        ("released", f"passes {k}", "pure learning, as released", p) for k in ("apart", "joined") for p in (64, 128)
+    }
+    wanted |= {("host", k, "plain LoRA", p) for k in ("adapters in weights", "bypass") for p in (64, 128)}
+    wanted |= {("whole", c, "extractor, then pure learning, paper", 64) for c in ("current", "half")}
+    assert found == wanted and len(records) == len(wanted)
+    for r in records:
+        assert set(r) == fields and not r["note"].startswith("out of")
+        assert r["seconds"] > 0 and r["spread"][0] <= r["seconds"] <= r["spread"][1]
+        assert math.isclose(r["throughput"], r["tflop"] / r["seconds"], rel_tol=1e-3)
+        assert math.isclose(r["of_ceiling"], r["throughput"] / r["ceiling"], rel_tol=1e-3)
+        assert math.isclose(r["before"], sum(r["parts"].values()), rel_tol=1e-3, abs_tol=1e-9)
+        assert r["about"]["device"].startswith("CPU") and "--small" in r["about"]["command"]
+
+
+def test_parts(results):
+    folder, records, _ = results
+    rows = {(r["who"], r["configuration"], r["stage"], r["pixels"]): r for r in records}
+    common = {"latents", "texts", "copy", "adapters"}
+    assert set(rows["ours", "current", "pure learning, paper", 64]["parts"]) == common
+    assert set(rows["ours", "current", "anchored", 64]["parts"]) == common | {"masks", "pool"}
+    assert set(rows["ours", "current", "anchored", 128]["parts"]) == common
+    assert rows["host", "bypass", "plain LoRA", 64]["parts"]["set up"] > 0
+    released = rows["released", "passes apart", "pure learning, as released", 64]
+    inside = {"texts", "latents", "trained forward", "frozen forward", "backward", "optimiser"}
+    assert inside < set(released["details"])
+    assert min(released["details"].values()) > 0
+    assert "aten::" in (folder / "small-profile.txt").read_text(encoding="utf-8")
+
+
+def test_accuracy_sees_half_precision(results):
+    """The plain path is itself; bf16 is near it and not equal."""
+    _, records, _ = results
+    rows = {
+        (r["configuration"], r["stage"]): r["accuracy"] for r in records if r["who"] == "ours" and r["pixels"] == 64
+    }
+    for (configuration, stage), errors in rows.items():
+        velocities = [v for k, v in errors.items() if k.startswith("v.")]
+        assert len(velocities) == {"pure learning, paper": 4, "anchored": 6}[stage]
+        assert ("direction" in errors) == ("scale" in errors) == (stage == "pure learning, paper")
+        if configuration == "current":
+            assert max(velocities) < 1e-5 and errors["gradient"] > 1 - 1e-5
+        else:
+            assert min(velocities) > 1e-4 and max(velocities) < 0.05 and 0.99 < errors["gradient"] < 1 - 1e-6
+
+
+def filled(network, std):
+    for name, w in network.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(w, std=std)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_released_loss(comfyui, joined):
+    """Against its own transformers called one text at a time, and against the pack's recipe of the same passes."""
+    from speed.released import ReleasedStep
+    from speed.sizes import SMALL
+    from speed.stages import STAGES
+
+    from purecc_pack.purecc.recipes import Samples
+
+    torch.manual_seed(0)
+    step = ReleasedStep(SMALL, torch.device("cpu"), joined)
+    filled(step.trained, 0.3)  # so that it makes a difference; the frozen one's is not to
+    filled(step.frozen, 0.3)
+    noised = step.noised(64, 3)
+    loss = step.loss(step.velocities(noised), noised.target)
+
+    def v(network, text):
+        given = {"encoder_hidden_states": noised.context[text], "pooled_projections": noised.pooled[text]}
+        return network(noised.x_t, timestep=noised.timestep, **given).sample.detach()
+
+    complete, base = v(step.trained, "complete"), v(step.trained, "base")
+    filled(step.trained, 0.0)
+    assert not torch.allclose(v(step.trained, "complete"), complete, atol=1e-3)
+    filled(step.frozen, 0.0)
+    target, empty = v(step.frozen, "target"), v(step.frozen, "empty")
+
+    own = ((noised.target - complete) ** 2).mean() + 2 * ((base + 1.0 * (target - empty) - complete) ** 2).mean()
+    torch.testing.assert_close(loss, own)
+    recipe = STAGES["pure learning, as released"].recipe
+    velocities = dict(zip(recipe.passes, (complete, base, target, empty), strict=True))
+    assert [(p.branch, p.text, p.grad) for p in velocities] == [
+        ("learner", "complete", True),
+        ("learner", "base", True),
+        (None, "target", False),
+        (None, "empty", False),
+    ]
+    samples = Samples((), noised.x_t, noised.timestep / 1000, noised.target, torch.ones(3, 1, 8, 8))
+    torch.testing.assert_close(recipe.terms(velocities, samples, None).total.mean(), own)
+
+
+def test_a_released_step_trains_its_lora_alone(comfyui):
+    from speed.released import ReleasedStep
+    from speed.sizes import SMALL
+
+    torch.manual_seed(0)
+    step = ReleasedStep(SMALL, torch.device("cpu"))
+    networks = {"trained": step.trained, "frozen": step.frozen, "vae": step.vae, "t5": step.t5}
+    before = {n: {k: w.clone() for k, w in m.state_dict().items()} for n, m in networks.items()}
+    step(64, 2)
+    changed = {(n, k) for n, m in networks.items() for k, w in m.state_dict().items() if not w.equal(before[n][k])}
+    assert changed and all(n == "trained" and "lora_B" in k for n, k in changed)
+    blocks = {k.split(".")[1] for _, k in changed}
+    assert blocks == {"0", "1"} and not any("attn2" in k for _, k in changed)
+
+
+def test_counts(comfyui):
+    """By hand, for a size whose matrices can be written down; and the kept file is what the counter says."""
+    from speed import counting
+    from speed.sizes import SMALL
+
+    h, image, text, depth = SMALL.hidden, (64 // 16) ** 2, SMALL.text_rows, SMALL.depth
+    rows = image + text
+    linear = 0
+    for block in range(depth):
+        second, last = block < SMALL.second_attention, block == depth - 1
+        streams = [(image, 9 if second else 6, True), (text, 2 if last else 6, not last)]
+        for n, modulations, whole in streams:
+            linear += modulations * h * h + n * (3 * h * h + whole * (h * h + 8 * h * h))
+        linear += second * image * 4 * h * h
+        attention = rows * rows * h * 2 + second * image * image * h * 2
+        linear += attention
+    embedders = image * 16 * 4 * h + text * 4096 * h + 256 * h + h * h + SMALL.pooled * h + h * h
+    final = 2 * h * h + image * h * 64
+    adapters = sum(
+        image * (4 * 4 * h + 4 * 2 * h) + text * (4 * 4 * h + (b < depth - 1) * 4 * 2 * h) for b in range(depth)
+    )
+    assert counting.pass_flops(SMALL, 64, gradient=False) == 2 * (linear + embedders + final + adapters)
+    both = counting.pass_flops(SMALL, 64, gradient=True)
+    again = counting.pass_flops(SMALL, 64, gradient=True, checkpointing=True)
+    assert both < again < both + counting.pass_flops(SMALL, 64, gradient=False)
+    assert counting.saved_bytes(SMALL, 64, 2, checkpointing=True) < counting.saved_bytes(SMALL, 64, 2) / 3
