@@ -39,7 +39,8 @@ def draw(cards: Sequence[Card], title: str) -> Image.Image:
         cards: at least one, in their order.
         title: one line above them.
     """
-    face, bold = font(FONT), font(FONT + 2)
+    letters = title + "".join(card.problem + "".join(map("".join, card.texts)) for card in cards)
+    face, bold = font(FONT, letters), font(FONT + 2, letters)
     columns = min(MOST_COLUMNS, math.ceil(math.sqrt(len(cards))))
     width = columns * (CELL + GAP) - GAP + 2 * MARGIN
     heading = wrapped(title, bold, width - 2 * MARGIN)

@@ -7,10 +7,34 @@ from torch import Tensor
 
 INK, PALE, RULE, RED, GROUND = (40, 44, 52), (110, 116, 126), (205, 208, 214), (190, 20, 30), (236, 238, 241)
 
+SYSTEM_FONTS = (
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "arial.ttf", "Arial Unicode.ttf"),
+    *("NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "DroidSansFallbackFull.ttf", "wqy-microhei.ttc"),
+    *("msyh.ttc", "YuGothR.ttc", "malgun.ttf", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),
+)
+"""Files of fonts that Linux, Windows and macOS have, where Pillow finds them by name."""
 
-def font(size: int = 14) -> ImageFont.FreeTypeFont:
-    """Pillow's own font; it has no Greek and no script but the Latin."""
-    return ImageFont.load_default(size)
+
+def font(size: int = 14, text: str = "") -> ImageFont.FreeTypeFont:
+    """Pillow's own font; for a text with letters that it lacks, all but the English, the system's that lacks fewest."""
+    own = ImageFont.load_default(size)
+    least, best = _lacking(own, text), own
+    for name in SYSTEM_FONTS if least else ():
+        try:
+            face = ImageFont.truetype(name, size)
+        except OSError:  # this system has no such font
+            continue
+        if (lacking := _lacking(face, text)) < least:
+            least, best = lacking, face
+        if not least:
+            break
+    return best
+
+
+def _lacking(face: ImageFont.FreeTypeFont, text: str) -> int:
+    """How many different letters of a text the font draws as it draws what nobody has."""
+    missing = bytes(face.getmask("\U0010fffe"))
+    return sum(bytes(face.getmask(letter)) == missing for letter in set("".join(text.split())))
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float, most: int | None = None) -> list[str]:

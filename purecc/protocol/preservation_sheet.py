@@ -22,7 +22,8 @@ class _Sheet:
 
     def __init__(self, report: Preservation):
         self._report = report
-        self._small, self._large = font(14), font(18)
+        letters = report.class_word + "".join(prompt.complete for prompt in report.prompts)
+        self._small, self._large = font(14, letters), font(18, letters)
         base = report.outcomes[0].pictures.base
         self._size = fitted(base.shape[-2], base.shape[-3], CELL)
         self._models = 1 + len(report.outcomes)

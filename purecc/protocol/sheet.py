@@ -14,7 +14,7 @@ MOST_SEEDS = 4
 
 def draw(report: Report) -> Image.Image:
     """The sheet: the table with its remarks, then a row of pairs (base, customised) a prompt, up to four seeds."""
-    font = sheets.font()
+    font = sheets.font(text="".join(prompt.complete for prompt in report.pictures.prompts))
     seeds = min(MOST_SEEDS, len(report.pictures.seeds))
     table = [[shortened(cell) for cell in row] for row in report.rows()]
     widths = [max(font.getlength(row[c]) for row in table) + 24 for c in range(len(table[0]))]

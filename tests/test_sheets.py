@@ -1,0 +1,62 @@
+"""What the drawn sheets have in common."""
+
+import pytest
+from PIL import ImageFont
+
+ONE_LETTER = """STARTFONT 2.1
+FONT -x-x-medium-r-normal--15-150-72-72-c-80-iso10646-1
+SIZE 15 72 72
+FONTBOUNDINGBOX 8 15 0 0
+STARTPROPERTIES 3
+FONT_ASCENT 15
+FONT_DESCENT 0
+DEFAULT_CHAR 0
+ENDPROPERTIES
+CHARS 2
+STARTCHAR missing
+ENCODING 0
+SWIDTH 500 0
+DWIDTH 8 0
+BBX 8 15 0 0
+BITMAP
+%sENDCHAR
+STARTCHAR dog
+ENCODING 29356
+SWIDTH 500 0
+DWIDTH 8 0
+BBX 8 15 0 0
+BITMAP
+%sENDCHAR
+ENDFONT
+""" % ("FF\n" * 15, "AA\n55\n" * 7 + "FF\n")  # U+72AC
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A system with a font that has the Chinese letter for a dog and nothing else."""
+    from purecc_pack.purecc import sheets
+
+    (tmp_path / "dogs.bdf").write_text(ONE_LETTER)
+    monkeypatch.setattr(sheets, "SYSTEM_FONTS", ("there is none.ttf", str(tmp_path / "dogs.bdf")))
+    return sheets
+
+
+def test_letters_that_the_own_font_lacks_are_drawn_with_the_systems(system):
+    mine, own = system.font(15, "\u72ac"), ImageFont.load_default(15)
+    assert str(mine.path).endswith("dogs.bdf") and bytes(mine.getmask("\u72ac")) != bytes(own.getmask("\u72ac"))
+    assert system.font(15, "a robot, [v] - 100 %").getname() == own.getname(), "English needs no other"
+    assert system.font(15, "\u72ac and more").getname() == own.getname(), "a font that lacks more is no help"
+
+
+def test_without_such_a_font_the_own_one_draws_what_it_can(system, monkeypatch):
+    monkeypatch.setattr(system, "SYSTEM_FONTS", ("there is none.ttf",))
+    assert system.font(15, "\u72ac").getname() == ImageFont.load_default(15).getname()
+
+
+def test_the_contact_sheet_is_written_in_it(system, monkeypatch):
+    from purecc_pack.purecc import contact
+
+    asked = []
+    monkeypatch.setattr(contact, "font", lambda size, text="": asked.append(text) or system.font(size))
+    contact.draw([contact.Card(None, (("caption", "\u72ac"),), False, "r\u00e9sum\u00e9")], "1 reference")
+    assert all({"\u72ac", "\u00e9", "1"} <= set(text) for text in asked) and len(asked) == 2
