@@ -70,7 +70,7 @@ class Configuration:
 CONFIGURATIONS = {"current": Configuration()}
 """By name, each measured on every stage. "current" is what the nodes do when nobody changes an advanced input."""
 
-PLAIN = Configuration(job={"precision": "float32", "checkpointing": False})
+PLAIN = Configuration(job={"precision": "float32"})
 """What the others are compared with."""
 
 

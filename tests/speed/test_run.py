@@ -22,7 +22,7 @@ def results(speed, tmp_path_factory):
     from speed import measured, stages
 
     folder = tmp_path_factory.mktemp("speed")
-    half = stages.Configuration(job={"precision": "bfloat16", "checkpointing": True})
+    half = stages.Configuration(job={"precision": "bfloat16"})
     chosen = ["pure learning, paper", "anchored"]
     line = ["--small", "--shapes", "64x2", "128x1", "--whole-steps", "1", "--folder", folder, "--stages", *chosen]
     with pytest.MonkeyPatch.context() as patch:
