@@ -6,14 +6,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from . import objective
 from .branches import Branches
 from .concept import ConceptEmbedding, LayerHooks
 from .dataset import ConceptDataset, ConceptItem, batches
+from .draws import Draws, draw
 from .field import Conditioner, VelocityField, velocities
 from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
 from .texts import ConceptTexts, class_prompt
@@ -118,19 +119,26 @@ class History:
         return self.steps[-1].seconds if self.steps else 0.0
 
 
+def _raise(step: int, error: Exception) -> Settings:
+    raise error
+
+
 @dataclass(frozen=True)
 class Callbacks:
-    """What the caller wants to hear; an exception from either ends the training.
+    """What the caller wants to hear; an exception from any ends the training.
 
     Attributes:
         on_step: after every step, with the history up to it; True ends the training with this one.
         on_trace: tensors of a step (x_t, t, every velocity, λ, losses) for the steps in `trace_steps`.
         trace_steps: step numbers, from 1.
+        on_error: a step, by number, failed with an error: gives the settings to run it again with on the same draws,
+            and the steps after it; or raises where there is no help.
     """
 
     on_step: Callable[[History], bool | None] = lambda history: None
     on_trace: Callable[[int, dict[str, Tensor]], None] = lambda step, tensors: None
     trace_steps: frozenset[int] = frozenset()
+    on_error: Callable[[int, Exception], Settings] = _raise
 
 
 class TrainingDiverged(RuntimeError):
@@ -220,40 +228,28 @@ def train(
         raise ValueError("This method needs pictures of the base's own, and there are none.")
     callbacks = callbacks or Callbacks()
     generator = torch.Generator().manual_seed(settings.seed)
-    stream = batches(dataset.items, settings.batch, generator)
-    pool_stream = batches(pool, settings.batch, generator) if needs_pool(recipe) else None
+    streams = [batches(items, settings.batch, generator) for items in (dataset.items, pool)[: 1 + needs_pool(recipe)]]
+    drawn = partial(draw, streams, recipe, settings, trainee.model.device, generator)
     optimiser, scheduler, parameters = _optimiser(trainee, settings)
     history, began = History(), time.perf_counter()
     for number in range(1, settings.steps + 1):
-        optimiser.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
-        scales: list[float] = []
-        for _ in range(settings.accumulation):
-            samples = _draw(stream, trainee, settings, generator)
-            drawn = _draw(pool_stream, trainee, settings, generator) if pool_stream else None
-            v = _evaluate(trainee, recipe, _sources(recipe, samples, drawn, generator), settings)
-            terms = recipe.terms(v, samples, drawn)
-            loss = terms.total.mean()
-            if penalty is not None:
-                with trainee.branches.use(LEARNER):  # whose weights take a gradient only while they are on
-                    loss = loss + penalty()
-            if not torch.isfinite(loss):
-                raise TrainingDiverged(_why(number, settings, "loss"))
-            # Checkpointed blocks run again here, and must find the branch on that they ran with.
-            with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
-                (loss / settings.accumulation).backward()
-            for name, value in {"total": terms.total, **terms.parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach().mean()) / settings.accumulation
-            scales += terms.parts["lambda"].tolist() if "lambda" in terms.parts else []
-            if number in callbacks.trace_steps:
-                callbacks.on_trace(number, _trace(samples, v, terms.parts, terms.total))
+        draws = [drawn() for _ in range(settings.accumulation)]
+        while True:
+            optimiser.zero_grad(set_to_none=True)
+            try:
+                step = _gradient(trainee, recipe, draws, settings, penalty, number)
+                break
+            except Exception as error:
+                settings = callbacks.on_error(number, error)
+        if number in callbacks.trace_steps:
+            callbacks.on_trace(number, step.trace())
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
         if not torch.isfinite(norm):
             raise TrainingDiverged(_why(number, settings, "gradient"))
         optimiser.step()
         lr = optimiser.param_groups[0]["lr"]
         scheduler.step()
-        history.steps.append(Step(number, sums, tuple(scales), lr, time.perf_counter() - began))
+        history.steps.append(Step(number, step.losses, step.scales, lr, time.perf_counter() - began))
         if callbacks.on_step(history):
             history.stopped = number < settings.steps
             break
@@ -261,47 +257,61 @@ def train(
     return history
 
 
-def _draw(stream, trainee: Trainee, settings: Settings, generator: torch.Generator) -> Samples:
-    batch = next(stream)
-    x1 = torch.randn(batch.x0.shape, generator=generator)
-    t = objective.sample_timesteps(len(x1), generator, density=settings.density, shift=settings.shift)
-    x0, x1, t, mask = (a.to(trainee.model.device) for a in (batch.x0.float(), x1, t, batch.mask))
-    return Samples(batch.texts, objective.interpolate(x0, x1, t), t, objective.target_velocity(x0, x1), mask)
+@dataclass(frozen=True)
+class _Gradient:
+    """What a step had to say while its gradient was computed.
+
+    Attributes:
+        losses: see Step.
+        scales: see Step.
+        trace: the tensors of its last batch.
+    """
+
+    losses: dict[str, float]
+    scales: tuple[float, ...]
+    trace: Callable[[], dict[str, Tensor]]
 
 
-def _sources(recipe: Recipe, references: Samples, pool: Samples | None, generator: torch.Generator):
-    """The samples that each kind of text stands for."""
-    sources = {"pool": pool}
-    if needs(recipe, text="anchor"):
-        coins = torch.rand(len(references.t), generator=generator) < 0.5
-        if references.x_t.shape == pool.x_t.shape:
-            sources["anchor"] = _mixed(coins, references, pool)
-        else:  # pictures of two shapes share no batch: one coin for all
-            sources["anchor"] = references if coins[0] else pool
-    return lambda text: sources.get(text, references)
+def _gradient(
+    trainee: Trainee,
+    recipe: Recipe,
+    draws: Sequence[Draws],
+    settings: Settings,
+    penalty: Callable[[], Tensor] | None,
+    number: int,
+) -> _Gradient:
+    sums: dict[str, float] = {}
+    scales: list[float] = []
+    for drawn in draws:
+        v = _evaluate(trainee, recipe, drawn, settings)
+        terms = recipe.terms(v, drawn.references, drawn.pool)
+        loss = terms.total.mean()
+        if penalty is not None:
+            with trainee.branches.use(LEARNER):  # whose weights take a gradient only while they are on
+                loss = loss + penalty()
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(_why(number, settings, "loss"))
+        # Checkpointed blocks run again here, and must find the branch on that they ran with.
+        with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
+            (loss / settings.accumulation).backward()
+        for name, value in {"total": terms.total, **terms.parts}.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach().mean()) / settings.accumulation
+        scales += terms.parts["lambda"].tolist() if "lambda" in terms.parts else []
+    v, total, parts = {p: value.detach() for p, value in v.items()}, terms.total.detach(), terms.parts
+    return _Gradient(sums, tuple(scales), lambda: _trace(drawn.references, v, parts, total))
 
 
-def _mixed(picked: Tensor, a: Samples, b: Samples) -> Samples:
-    """The samples of `a` where picked, [B], else those of `b`."""
-    texts = tuple(x if p else y for p, x, y in zip(picked.tolist(), a.texts, b.texts, strict=True))
-    where = picked.to(a.t.device)
-    tensors = [
-        torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y)
-        for x, y in ((a.x_t, b.x_t), (a.t, b.t), (a.target, b.target), (a.mask, b.mask))
-    ]
-    return Samples(texts, *tensors)
+def _evaluate(trainee: Trainee, recipe: Recipe, draws: Draws, settings: Settings) -> dict[Pass, Tensor]:
+    """Every velocity of the recipe; passes of one branch, like gradient and like shape share one batch.
 
-
-def _evaluate(
-    trainee: Trainee, recipe: Recipe, source_of: Callable[[str], Samples], settings: Settings
-) -> dict[Pass, Tensor]:
-    """Every velocity of the recipe; passes of one branch, like gradient and like shape share one batch."""
+    Those without gradient come first, while nothing is kept yet for a backward pass.
+    """
     groups: dict[tuple[str | None, bool, torch.Size], list[Pass]] = {}
     for p in recipe.passes:
-        groups.setdefault((p.branch, p.grad, source_of(p.text).x_t.shape[1:]), []).append(p)
+        groups.setdefault((p.branch, p.grad, draws.of(p.text).x_t.shape[1:]), []).append(p)
     out: dict[Pass, Tensor] = {}
-    for (branch, grad, _), members in groups.items():
-        sources = [source_of(p.text) for p in members]
+    for (branch, grad, _), members in sorted(groups.items(), key=lambda group: group[0][1]):
+        sources = [draws.of(p.text) for p in members]
         texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
         x_t = torch.cat([s.x_t for s in sources])
         t = torch.cat([s.t for s in sources])

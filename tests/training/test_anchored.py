@@ -22,15 +22,16 @@ RECIPES = {
     "with η": {"eta": 0.7},
     "without both, with η": {"masked": False, "replay": False, "eta": 0.7},
 }
-# (branch, samples, gradient) of one step's passes, batch 2: those of one branch and like gradient together.
+# (branch, samples, gradient) of one step's passes, batch 2: those of one branch and like gradient together,
+# those without gradient first.
 LEARNER, THETA1 = ("learner", 4, True), ("extractor", 4, False)
 PASSES = {
-    "whole": [LEARNER, (None, 8, False)],
-    "without replay": [LEARNER, (None, 6, False)],
-    "without mask": [LEARNER, (None, 2, False)],
-    "without both": [LEARNER, (None, 2, False)],
-    "with η": [LEARNER, (None, 8, False), THETA1],
-    "without both, with η": [LEARNER, (None, 2, False), THETA1],
+    "whole": [(None, 8, False), LEARNER],
+    "without replay": [(None, 6, False), LEARNER],
+    "without mask": [(None, 2, False), LEARNER],
+    "without both": [(None, 2, False), LEARNER],
+    "with η": [(None, 8, False), THETA1, LEARNER],
+    "without both, with η": [(None, 2, False), THETA1, LEARNER],
 }
 
 
@@ -94,7 +95,8 @@ def test_gradients_are_those_of_the_written_out_loss(masked, models, dataset, na
     trace = traces[1]
     by_text = {i.texts.complete: i for i in data.items}
     items = [by_text[i.texts.complete] for i in runs.items_of(models, dataset, trace)]
-    x, s = passes[0][1][2:], passes[0][2][2:]
+    graded = next(p for p in passes if p[3].requires_grad)
+    x, s = graded[1][2:], graded[2][2:]
     own = [bool((row == reference).all()) for row, reference in zip(x, trace["x_t"], strict=True)]
     assert all(own) or recipe.replay
     prompts = [i.texts.base if mine else prior[0].texts.base for i, mine in zip(items, own, strict=True)]
@@ -124,11 +126,11 @@ def samples(count, shape, start):
 
 def anchor(references, pool, seed=0, draws=1, recipe=None):
     """What the anchor stands for in so many draws."""
-    from purecc_pack.purecc import training
+    from purecc_pack.purecc.draws import together
 
     generator = torch.Generator().manual_seed(seed)
     recipe = recipe or anchored()
-    return [training._sources(recipe, references, pool, generator)("anchor") for _ in range(draws)]
+    return [together(recipe, generator, references, pool).of("anchor") for _ in range(draws)]
 
 
 class TestTheCoins:
@@ -157,26 +159,26 @@ class TestTheCoins:
         assert 70 < sum(drawn) < 130
 
     def test_other_texts_are_the_references_or_the_pool(self):
-        from purecc_pack.purecc import training
+        from purecc_pack.purecc.draws import together
         from purecc_pack.purecc.recipes import PriorPreservation
 
         references, pool = samples(2, (2, 3, 3), 0), samples(2, (2, 3, 3), 50)
         generator = torch.Generator().manual_seed(0)
         before = generator.get_state()
-        source = training._sources(PriorPreservation(), references, pool, generator)
+        source = together(PriorPreservation(), generator, references, pool).of
         assert source("pool") is pool and source("base") is references and source("complete") is references
         assert torch.equal(generator.get_state(), before), "who tosses no coin draws nothing"
 
 
 def test_accumulated_batches_of_one_are_a_batch_of_two(masked, monkeypatch):
-    from purecc_pack.purecc import training
+    from purecc_pack.purecc import draws
     from purecc_pack.purecc.dataset import batches
     from purecc_pack.purecc.recipes import Samples
 
     trainee, data = masked
     generator = torch.Generator().manual_seed(0)
     whole = [
-        training._draw(batches(items, 2, generator), trainee, runs.settings(), generator)
+        draws.noised(batches(items, 2, generator), runs.settings(), trainee.model.device, generator)
         for items in (data.items, one_prior(data))
     ]
 
@@ -184,12 +186,13 @@ def test_accumulated_batches_of_one_are_a_batch_of_two(masked, monkeypatch):
         return Samples(s.texts[k], s.x_t[k], s.t[k], s.target[k], s.mask[k])
 
     parts = iter([*whole, *(rows(s, slice(k, k + 1)) for k in range(2) for s in whole)])
-    monkeypatch.setattr(training, "_draw", lambda *_: next(parts))
+    monkeypatch.setattr(draws, "noised", lambda *_: next(parts))
     values = {"pool": one_prior(data), "seed": 5, **STILL}  # a seed whose two coins differ
     with watched(trainee) as passes:
         one, _, (together,) = run(trainee, data, anchored(), **values)
         two, _, (apart,) = run(trainee, data, anchored(), batch=1, accumulation=2, **values)
-    own = [bool((x == r).all()) for x, r in zip(passes[0][1][2:], whole[0].x_t, strict=True)]
+    graded = next(p for p in passes if p[3].requires_grad)
+    own = [bool((x == r).all()) for x, r in zip(graded[1][2:], whole[0].x_t, strict=True)]
     assert sorted(own) == [False, True]
     for a, b in zip(together, apart, strict=True):
         if a is not None:

@@ -39,20 +39,20 @@ def test_one_base_model_in_memory(stage2, models):
 
 
 def test_accumulated_batches_of_one_are_a_batch_of_two(stage2, monkeypatch):
-    from purecc_pack.purecc import training
+    from purecc_pack.purecc import draws
     from purecc_pack.purecc.dataset import batches
     from purecc_pack.purecc.recipes import Samples
 
     trainee, data = stage2
     generator = torch.Generator().manual_seed(0)
     stream = batches(data.items, 2, generator)
-    whole = training._draw(stream, trainee, runs.settings(), generator)
+    whole = draws.noised(stream, runs.settings(), trainee.model.device, generator)
 
     def rows(k):
         return Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k])
 
     parts = iter([whole, rows(slice(0, 1)), rows(slice(1, 2))])
-    monkeypatch.setattr(training, "_draw", lambda *_: next(parts))
+    monkeypatch.setattr(draws, "noised", lambda *_: next(parts))
     one, _, (together,) = run(trainee, data, pure(), **STILL)
     two, _, (apart,) = run(trainee, data, pure(), batch=1, accumulation=2, **STILL)
     for a, b in zip(together, apart, strict=True):

@@ -71,16 +71,17 @@ def recipes():
     }
 
 
-# The passes of one step as (branch, samples, gradient), batch 2: those of one branch and like gradient together.
+# The passes of one step as (branch, samples, gradient), batch 2: those of one branch and like gradient together,
+# those without gradient first.
 PASSES = {
     "LoRA": [("learner", 2, True)],
-    "PureCC": [("learner", 4, True), ("extractor", 4, False)],
-    "PureCC, η 2": [("learner", 4, True), ("extractor", 4, False)],
-    "PureCC, λ 3": [("learner", 4, True), ("extractor", 4, False)],
-    "PureCC, stop-gradient": [("learner", 2, True), ("learner", 2, False), ("extractor", 4, False)],
-    "PureCC, base": [("learner", 2, True), (None, 2, False), ("extractor", 4, False)],
-    "DOP": [("learner", 4, True), (None, 2, False)],
-    "BPP": [("learner", 4, True), (None, 2, False)],
+    "PureCC": [("extractor", 4, False), ("learner", 4, True)],
+    "PureCC, η 2": [("extractor", 4, False), ("learner", 4, True)],
+    "PureCC, λ 3": [("extractor", 4, False), ("learner", 4, True)],
+    "PureCC, stop-gradient": [("learner", 2, False), ("extractor", 4, False), ("learner", 2, True)],
+    "PureCC, base": [(None, 2, False), ("extractor", 4, False), ("learner", 2, True)],
+    "DOP": [(None, 2, False), ("learner", 4, True)],
+    "BPP": [(None, 2, False), ("learner", 4, True)],
     "prior": [("learner", 4, True)],
 }
 
@@ -138,7 +139,8 @@ def test_gradients_are_those_of_the_written_out_loss(stage2, models, dataset, na
             case "BPP":
                 loss = loss + 0.5 * mse(v("learner", "empty"), v(None, "empty", False))
             case "prior":
-                x, s = passes[0][1][2:], passes[0][2][2:]
+                graded = next(p for p in passes if p[3].requires_grad)
+                x, s = graded[1][2:], graded[2][2:]
                 x0, time = prior[0].latents, s.view(-1, 1, 1, 1)
                 x1 = (x - (1 - time) * x0) / time
                 loss = loss + 0.7 * mse(v("learner", "pool", x=x, t=s), x1 - x0)
