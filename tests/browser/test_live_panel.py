@@ -153,7 +153,7 @@ def test_a_cancelled_and_a_failed_run_say_so(page, server):
     page.evaluate(panels.WIDGETS, [node, {"sample_prompt": "a {b}"}])
     queue(page, node)
     failed = wait(page, node, "head.state === 'failed'")
-    assert "holds '{'" in failed["text"]
+    assert "failed before the first step" in failed["text"] and "holds '{'" in failed["text"]
 
 
 def test_the_panel_is_no_part_of_the_file(page, server):
@@ -166,6 +166,31 @@ def test_the_panel_is_no_part_of_the_file(page, server):
     wait(page, node, "head.state === 'finished'")
     after = page.evaluate(saved, node)
     assert {k: after[k] for k in keys} == {k: before[k] for k in keys}
+
+
+INSIDE = """
+id => {
+  const node = app.graph.getNodeById(id), {ds} = app.canvas;
+  const {panel} = node.widgets.find(widget => widget.name === "purecc_live");
+  const bottom = (node.pos[1] + node.size[1] + ds.offset[1]) * ds.scale + app.canvas.canvas.getBoundingClientRect().top;
+  const box = panel.element.getBoundingClientRect(), buttons = panel.buttons.getBoundingClientRect();
+  return buttons.bottom < box.bottom && box.bottom <= bottom;
+}
+"""
+
+
+def test_the_panel_is_inside_its_node_and_in_the_colours_of_the_theme(page, server):
+    """Also of a run that has ended, and is not drawn again by itself."""
+    node = opened(page, name="coloured", steps=2, seed=12, sample_prompt="a [v] robot\na car\na lake\na cat")
+    queue(page, node)
+    wait(page, node, "head.state === 'finished'")
+    seen = []
+    for palette in ("light", "dark"):
+        page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+        page.wait_for_timeout(500)
+        seen.append(page.locator(".purecc-chart").evaluate("canvas => canvas.toDataURL()"))
+        assert page.evaluate(INSIDE, node)
+    assert seen[0] != seen[1]
 
 
 def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):

@@ -52,14 +52,14 @@ export class Chart {
 
   /** Height in CSS pixels that so many plots take, two beside each other. */
   static height(count) {
-    return Math.max(1, Math.ceil(count / 2)) * (ROW + GAP) - GAP;
+    return count && Math.ceil(count / 2) * (ROW + GAP) - GAP;
   }
 
   draw(run) {
     const { canvas } = this;
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
-    if (!width || !height) return; // it is not on the screen
+    if (!width || !height) return; // it is not on the screen, or there is nothing to plot
     const dense = Math.min(3, window.devicePixelRatio || 1) * 1.5; // the graph is often zoomed in
     canvas.width = Math.round(width * dense);
     canvas.height = Math.round(height * dense);

@@ -4,7 +4,7 @@ import { Chart, plots, short } from "./chart.js";
 
 const PADDING = 14;
 const LINE = 18;
-const STRIP = 108;
+const STRIP = 112;
 const SLIDER = 22;
 const BUTTONS = 30;
 
@@ -13,6 +13,11 @@ const BUTTON = {
   sample: ["Sample now", "Draws the samples after this step."],
   save: ["Save now", "Saves an adapter of this moment beside those of Save Adapter, with the step in its name."],
 };
+
+const CURVES = `loss: of every step, and smoothed. Towards the right it should fall.
+drift: how far the model's predictions on prompts that have nothing to do with the concept have moved from the base's; 0 is not at all.
+λ*: the adaptive scale of pure learning, its median and quartiles over the batch.
+learning rate: of the LoRA.`;
 
 const make = (tag, className, more = {}) => Object.assign(document.createElement(tag), { className, ...more });
 
@@ -31,21 +36,22 @@ export function status(head) {
   if (head.state === "finished") return `finished, ${head.total} steps`;
   if (head.state === "stopped") return `stopped and kept at ${step}`;
   if (head.state === "cancelled") return `cancelled at ${step}`;
-  if (head.state === "failed") return head.text || `failed at ${step}`;
+  if (head.state === "failed") return head.step ? `failed at ${step}` : "failed before the first step";
   if (head.state === "lost") return `lost at ${step}: the server was started anew`;
   const pace = head.pace === null ? [] : [`${short(head.pace)} s a step`, `${clock(head.left)} left`];
   const memory = head.memory ? [`${gigabytes(head.memory[0])} of ${gigabytes(head.memory[1])} GB`] : [];
   return [step, ...pace, ...memory].join(" · ");
 }
 
-/** The line below the curves: what was saved, the best so far, what went wrong. */
-export function remark(head) {
-  const { best, saved, note } = head;
-  const parts = [];
-  if (best) parts.push(`best so far: step ${best.step}, loss ${short(best.loss)} at drift ${short(best.drift)}`);
-  if (saved?.length) parts.push(`saved: ${saved.slice(-3).join(", ")}`);
-  if (note) parts.push(note);
-  return parts.join(" · ");
+/** The lines below the curves: why it failed, the best so far, what was saved, what went wrong. */
+export function remarks(head) {
+  const { state, text, best, saved, note } = head;
+  const lines = [];
+  if (state === "failed" && text) lines.push(text);
+  if (best) lines.push(`best so far: step ${best.step}, loss ${short(best.loss)} at drift ${short(best.drift)}`);
+  if (saved?.length) lines.push(`saved: ${saved.slice(-3).join(", ")}`);
+  if (note) lines.push(note);
+  return lines;
 }
 
 export class Panel {
@@ -58,13 +64,14 @@ export class Panel {
     this.height = 0;
     this.element = make("div", "purecc-panel");
     this.line = make("div", "purecc-line");
-    this.canvas = make("canvas", "purecc-chart");
+    this.canvas = make("canvas", "purecc-chart", { title: CURVES });
     this.strip = make("div", "purecc-strip");
     this.slider = make("input", "purecc-slider", { type: "range", min: 0, step: 1, title: "Samples of earlier steps" });
     this.label = make("span", "purecc-label");
     this.history = make("div", "purecc-history");
     this.history.append(this.slider, this.label);
-    this.remark = make("div", "purecc-line purecc-remark");
+    this.remark = make("div", "purecc-remark");
+    this.remarked = 0; // its height when it was last on the screen
     this.buttons = make("div", "purecc-buttons");
     this.button = {};
     for (const [wish, [text, title]] of Object.entries(BUTTON)) {
@@ -81,6 +88,10 @@ export class Panel {
     this.chart = new Chart(this.canvas);
     this.watch = new ResizeObserver(() => this.refresh());
     this.watch.observe(this.canvas);
+    this.watch.observe(this.remark);
+    this.theme = new MutationObserver(() => this.refresh()); // the host changes its colours there
+    for (const part of [document.documentElement, document.body])
+      this.theme.observe(part, { attributeFilter: ["class", "style"] });
   }
 
   /** Shows a run, which may be another than before. */
@@ -108,7 +119,7 @@ export class Panel {
     this.element.dataset.state = head.state;
     this.line.textContent = status(head);
     this.line.title = this.line.textContent;
-    this.remark.textContent = remark(head);
+    this.remark.textContent = remarks(head).join("\n");
     this.remark.title = this.remark.textContent;
     for (const [wish, button] of Object.entries(this.button)) {
       button.disabled = this.run.ended || head.state === "lost" || (wish === "sample" && !head.can_sample);
@@ -190,7 +201,8 @@ export class Panel {
   measure() {
     const chart = Chart.height(plots(this.run).length);
     const strip = this.strip.hidden ? 0 : STRIP + SLIDER;
-    const height = PADDING + LINE + chart + (this.remark.textContent ? LINE : 0) + strip + BUTTONS;
+    if (this.element.checkVisibility()) this.remarked = this.remark.offsetHeight;
+    const height = PADDING + LINE + chart + this.remarked + strip + BUTTONS;
     this.canvas.style.height = `${chart}px`;
     this.element.style.minHeight = this.element.style.maxHeight = `${height}px`;
     if (height !== this.height) {
@@ -202,6 +214,7 @@ export class Panel {
 
   remove() {
     this.watch.disconnect();
+    this.theme.disconnect();
     this.element.remove();
   }
 }

@@ -7,6 +7,7 @@ import { Run } from "./run.js";
 
 const TRAINERS = ["PureCCTrainExtractor", "PureCCPureLearning"];
 const WIDGET = "purecc_live";
+const MARGIN = 10; // that the classic renderer leaves around a widget
 
 const runs = new Map(); // by id, the oldest first
 const panels = new WeakMap(); // by node
@@ -38,14 +39,16 @@ function attach(node) {
   let added = 0;
   const panel = new Panel(server, (more) => {
     if (window.LiteGraph?.vueNodesMode) return; // there a node grows with what it holds
-    added += more;
-    node.setSize([node.size[0], node.size[1] + more]);
+    const grown = added ? more : more + 2 * MARGIN;
+    added += grown;
+    node.setSize([node.size[0], node.size[1] + grown]);
     node.setDirtyCanvas(true, true);
   });
-  const height = () => panel.height;
+  const height = () => panel.height + 2 * MARGIN;
   const widget = node.addDOMWidget(WIDGET, WIDGET, panel.element, {
     serialize: false,
     hideOnZoom: false, // the curves are read from afar
+    margin: MARGIN,
     getMinHeight: height,
     getMaxHeight: height,
   });
