@@ -184,7 +184,7 @@ class LiveRun:
             return {
                 "id": self.id,
                 **asdict(self.about),
-                "columns": COLUMNS,
+                "columns": list(COLUMNS),
                 "state": self._state,
                 "ended": self.ended,
                 "text": self._text,

@@ -85,7 +85,11 @@ async def _nothing_in(request: web.Request) -> None:
     """Refuses a body other than none or {}."""
     if (request.content_length or 0) > LONGEST_BODY:
         raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, request.content_length)
-    body = await request.content.read(LONGEST_BODY + 1)
+    try:
+        body = await request.content.read(LONGEST_BODY + 1)
+    except web.RequestPayloadError:  # said to be compressed, and is not
+        request.content.feed_eof()  # else aiohttp reads on after the answer, fails there, and drops the connection
+        raise web.HTTPBadRequest(text="The request's body cannot be read.") from None
     if len(body) > LONGEST_BODY:
         raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
     if body.strip() not in (b"", b"{}"):

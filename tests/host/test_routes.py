@@ -1,6 +1,7 @@
 """The routes of the live panel: what they give, and what they refuse."""
 
 import asyncio
+import gzip
 
 import pytest
 from liveruns import made, sample, step
@@ -90,6 +91,8 @@ def bad_requests(known):
         ("POST", f"{at}/stop", {"data": b'{"path": "/etc/passwd"}'}, 400),
         ("POST", f"{at}/stop", {"data": b"\xff\xfe"}, 400),
         ("POST", f"{at}/save", {"data": b"x" * 100_000}, 413),
+        ("POST", f"{at}/save", {"data": b"xx", "headers": {"Content-Encoding": "gzip"}}, 400),
+        ("POST", f"{at}/save", {"data": gzip.compress(b" " * 10**7), "headers": {"Content-Encoding": "gzip"}}, 413),
     ]
 
 
