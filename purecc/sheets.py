@@ -76,3 +76,11 @@ def shortened(text: str, most: int = 100) -> str:
     """Text that `font` can show, not longer than so many characters."""
     text = text.replace("Δ", "delta ")
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def cut(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """A text no longer than a width in pixels; one that is cut ends in an ellipsis."""
+    if face.getlength(text) <= width:
+        return text
+    fitting = (f"{text[:k].rstrip()}\u2026" for k in range(len(text) - 1, 0, -1))
+    return next((t for t in fitting if face.getlength(t) <= width), "")

@@ -19,16 +19,16 @@ SWIDTH 500 0
 DWIDTH 8 0
 BBX 8 15 0 0
 BITMAP
-%sENDCHAR
+{}ENDCHAR
 STARTCHAR dog
 ENCODING 29356
 SWIDTH 500 0
 DWIDTH 8 0
 BBX 8 15 0 0
 BITMAP
-%sENDCHAR
+{}ENDCHAR
 ENDFONT
-""" % ("FF\n" * 15, "AA\n55\n" * 7 + "FF\n")  # U+72AC
+""".format("FF\n" * 15, "AA\n55\n" * 7 + "FF\n")  # U+72AC
 
 
 @pytest.fixture
@@ -60,3 +60,12 @@ def test_the_contact_sheet_is_written_in_it(system, monkeypatch):
     monkeypatch.setattr(contact, "font", lambda size, text="": asked.append(text) or system.font(size))
     contact.draw([contact.Card(None, (("caption", "\u72ac"),), False, "r\u00e9sum\u00e9")], "1 reference")
     assert all({"\u72ac", "\u00e9", "1"} <= set(text) for text in asked) and len(asked) == 2
+
+
+def test_what_is_cut_says_so():
+    from purecc_pack.purecc.sheets import cut
+
+    face = ImageFont.load_default(12)
+    room = face.getlength("anchored\u2026")
+    assert cut("anchored", face, room) == "anchored" and cut("anchored_try", face, room) == "anchored\u2026"
+    assert cut("anchored by", face, room) == "anchored\u2026" and cut("anchored", face, 1) == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from ..sheets import INK, PALE, RULE, fitted, font, image, shortened, wrapped
+from ..sheets import INK, PALE, RULE, cut, fitted, font, image, shortened, wrapped
 from .preservation import Preservation, percent
 
 CELL, GAP, MARGIN, LINE = 168, 4, 20, 22
@@ -115,8 +115,6 @@ class _Sheet:
         shown = image(picture).resize(self._size, Image.Resampling.LANCZOS)
         self._sheet.paste(shown, (x, self._y))
         face, y = font(12), self._y + self._size[1] + 2
-        room = self._size[0] - face.getlength(f"{figure} ")
-        while name and face.getlength(name) > room:
-            name = name[:-1]
-        self._pen.text((x, y), name, font=face, fill=PALE)
+        room = self._size[0] - face.getlength(" 10.0 %")  # the same for all, that names are cut alike
+        self._pen.text((x, y), cut(name, face, room), font=face, fill=PALE)
         self._pen.text((x + self._size[0], y), figure, font=face, fill=colour, anchor="ra")
