@@ -20,7 +20,7 @@ def _models() -> list[io.Input]:
     ]
 
 
-class TrainExtractor(io.ComfyNode):
+class TrainExtractor(training_inputs.TrainingNode):
     """Stage 1."""
 
     @classmethod
@@ -88,7 +88,7 @@ def _anchor() -> list[io.Input]:
 METHODS = ["anchored", "PureCC (paper)", "LoRA", "prior preservation", "DOP", "BPP"]
 
 
-class PureLearning(io.ComfyNode):
+class PureLearning(training_inputs.TrainingNode):
     """Stage 2, and the methods it is compared with."""
 
     @classmethod

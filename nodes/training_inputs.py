@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..purecc.branches import TARGETS, LoraSpec
 from ..purecc.host.field import PRECISIONS
+from ..purecc.host.planning import CHECKPOINTING
 from ..purecc.host.saving import Saving
 from ..purecc.measure import UNRELATED_PROMPTS
 from ..purecc.training import Settings
@@ -145,11 +146,13 @@ def rare() -> list[io.Input]:
             advanced=True,
             tooltip="What the frozen model computes in. LoRA and vectors are float32 always.",
         ),
-        io.Boolean.Input(
+        io.Combo.Input(
             "gradient_checkpointing",
-            default=False,
+            options=list(CHECKPOINTING),
             advanced=True,
-            tooltip="Computes every block twice and keeps little: much less memory, about a third more time.",
+            tooltip="How many blocks are computed twice, to keep little: much less memory, up to a third more time. "
+            "auto: as few as the GPU's free memory allows, none on the CPU; the node says how many. off: none. "
+            "all: every block.",
         ),
         io.Boolean.Input(
             "deterministic",
@@ -235,6 +238,21 @@ def kept() -> list[io.Input]:
     ]
 
 
+class TrainingNode(io.ComfyNode):
+    """What both training nodes accept."""
+
+    @classmethod
+    def validate_inputs(cls, gradient_checkpointing: str | bool = CHECKPOINTING[0]) -> bool | str:
+        """Checks the one input that workflows may hold in an older form."""
+        chosen = _checkpointing(gradient_checkpointing)
+        return chosen in CHECKPOINTING or f"{chosen!r} is none of {', '.join(CHECKPOINTING)}"
+
+
+def _checkpointing(value: str | bool) -> str:
+    """A choice; workflows that were saved when it was a switch hold a boolean."""
+    return {True: "all", False: "off"}.get(value, value)
+
+
 def settings(values: dict[str, Any]) -> Settings:
     """The loop's settings from a node's inputs."""
     return Settings(
@@ -267,7 +285,7 @@ def job_options(values: dict[str, Any]) -> dict[str, Any]:
         "input_token": values["input_token"],
         "layer_wise": values["layer_wise"],
         "precision": values["precision"],
-        "checkpointing": values["gradient_checkpointing"],
+        "checkpointing": _checkpointing(values["gradient_checkpointing"]),
         "deterministic": values["deterministic"],
         "drift_every": values["drift_every"],
         "drift_prompts": lines(values["drift_prompts"]),

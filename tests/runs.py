@@ -75,13 +75,16 @@ class Quiet:
     """A listener that keeps what it is told, and may do something at every step."""
 
     def __init__(self, at_step=None, at_text=None):
-        self.texts, self.steps, self.previews, self.masked = [], [], [], []
+        self.texts, self.notes, self.steps, self.previews, self.masked = [], [], [], [], []
         self._at_step, self._at_text = at_step, at_text
 
     def say(self, text):
         self.texts.append(text)
         if self._at_text:
             self._at_text(text)
+
+    def note(self, text):
+        self.notes.append(text)
 
     def masks(self, dataset):
         self.masked.append(dataset)
@@ -212,7 +215,7 @@ def state(models):
     network = models.model.model.diffusion_model
     clip = models.clip.cond_stage_model.clip_l
     out["options"] = {
-        "checkpointing": network.use_checkpoint,
+        "checkpointing": [m for m in network.modules() if "forward" in m.__dict__],
         "dtype": str(network.dtype),
         "cast": str(models.model.model.manual_cast_dtype),
         "layer": models.clip.layer_idx,

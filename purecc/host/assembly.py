@@ -17,6 +17,7 @@ from ..dataset import ConceptDataset
 from ..field import cat
 from ..files import Adapter
 from ..masks import mask_prompts
+from ..plan import Plan
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask
 from ..texts import class_prompt
 from ..training import Speaker, Trainee
@@ -24,6 +25,7 @@ from .conditioning import HostConditioner, PromptCache, token_encoder
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field
 from .job import Job
+from .planning import planned
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Assembly:
         trainee: for the loop.
         field: the copy, and `trainee.model`.
         branches: the LoRAs on it.
+        plan: how the run fits into memory; its checkpointing is in place.
     """
 
     trainee: Trainee
     field: HostField
     branches: Branches
+    plan: Plan
 
 
 @contextmanager
@@ -79,11 +83,13 @@ def assembled(
         for cache in caches.values():
             cache.close()
         say("copying the model")
-        field = stack.enter_context(private_field(model, job.precision, job.checkpointing))
+        field = stack.enter_context(private_field(model, job.precision))
         branches = Branches(field.module)
         stack.callback(branches.remove)
         trainee = _trainee(field, branches, caches, encoder, dataset, job, extractor)
-        yield Assembly(trainee, field, branches)
+        plan = planned(field, trainee, dataset, job, encoder)
+        field.checkpointing.first(plan.count)
+        yield Assembly(trainee, field, branches, plan)
 
 
 def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:

@@ -85,14 +85,18 @@ class PromptCache:
 
 
 class TokenEncoder:
-    """CLIP-L and CLIP-G of a private copy, through which a trained token's gradient flows."""
+    """CLIP-L and CLIP-G of a private copy, through which a trained token's gradient flows.
+
+    Attributes:
+        model: both.
+    """
 
     def __init__(self, model: nn.Module, clip: CLIP, device: torch.device):
-        self._model = model
-        self._model.reset_clip_options()
+        self.model = model
+        self.model.reset_clip_options()
         if clip.layer_idx is not None:
-            self._model.set_clip_options({"layer": clip.layer_idx})
-        self._model.set_clip_options({"execution_device": device})
+            self.model.set_clip_options({"layer": clip.layer_idx})
+        self.model.set_clip_options({"execution_device": device})
 
     def encode(self, tokens: dict[str, list], vectors: nn.ParameterDict) -> tuple[Tensor, Tensor]:
         """(the CLIP rows of the text stream [1, N, D], the pooled vector [1, P]) with these vectors at [v]."""
@@ -104,7 +108,7 @@ class TokenEncoder:
                 tokens[embeddings.ENCODERS[encoder]][chunk][place] = (rows[k % len(rows)], *entry[1:])
         # The encoders add in place, which would spoil what backward needs.
         with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved.clone(), lambda saved: saved):
-            context, pooled = self._model.encode_token_weights(tokens)[:2]
+            context, pooled = self.model.encode_token_weights(tokens)[:2]
         return context, pooled
 
 

@@ -13,6 +13,7 @@ from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
+from ..checkpointing import Checkpointing
 from ..concept import LayerHooks
 from ..field import Conditioning
 from .copies import private_copy
@@ -27,6 +28,7 @@ class HostField:
         module: the network.
         text_blocks: its joint blocks.
         hooks: the layer-wise vectors' way in; follows the marks of the conditioning of each pass.
+        checkpointing: which joint blocks are computed again in the backward pass; none at first.
         device: where it computes.
     """
 
@@ -36,6 +38,7 @@ class HostField:
         self.module: nn.Module = self.base.diffusion_model
         self.text_blocks: Sequence[nn.Module] = self.module.joint_blocks
         self.hooks = LayerHooks(self.text_blocks)
+        self.checkpointing = Checkpointing(self.text_blocks)
         self.device = patcher.load_device
 
     @torch.no_grad()
@@ -81,13 +84,12 @@ def check_model(model) -> None:
 
 
 @contextmanager
-def private_field(model, precision: str = "as loaded", checkpointing: bool = False) -> Iterator[HostField]:
+def private_field(model, precision: str = "as loaded") -> Iterator[HostField]:
     """A velocity field on a private copy of the user's MODEL, freed on leaving.
 
     Args:
         model: the user's MODEL.
         precision: a key of PRECISIONS, what the base computes in; LoRA and embeddings are float32.
-        checkpointing: whether blocks are computed again in the backward pass to save memory.
     """
     with private_copy(model) as private:
         base: BaseModel = private.model
@@ -96,10 +98,9 @@ def private_field(model, precision: str = "as loaded", checkpointing: bool = Fal
             base.diffusion_model.to(dtype)
             base.diffusion_model.dtype = dtype
             base.manual_cast_dtype = None
-        base.diffusion_model.use_checkpoint = checkpointing
         field = HostField(private)
         try:
             yield field
         finally:
             field.hooks.remove()
-            base.diffusion_model.use_checkpoint = False
+            field.checkpointing.first(0)

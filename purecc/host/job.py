@@ -31,7 +31,8 @@ class Job:
         input_token: whether the vectors in CLIP-L and CLIP-G are trained.
         layer_wise: whether there is a vector per joint block (7), trained.
         precision: what the base computes in.
-        checkpointing: less memory for more time.
+        checkpointing: which blocks are computed again in the backward pass: "auto", as few as fit into the device's
+            free memory, and none on the CPU; "off"; or "all".
         deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
         drift_every: steps between two measurements of drift; 0: none.
         drift_prompts: what drift is measured on.
@@ -50,7 +51,7 @@ class Job:
     input_token: bool = True
     layer_wise: bool = True
     precision: str = "as loaded"
-    checkpointing: bool = False
+    checkpointing: str = "auto"
     deterministic: bool = False
     drift_every: int = 0
     drift_prompts: tuple[str, ...] = UNRELATED_PROMPTS
@@ -66,6 +67,10 @@ class Listener(Protocol):
 
     def say(self, text: str) -> None:
         """What is being done before the steps begin."""
+        ...
+
+    def note(self, text: str) -> None:
+        """What the user should know of the run, such as that it computes more than was planned."""
         ...
 
     def masks(self, dataset: ConceptDataset) -> None:

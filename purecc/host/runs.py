@@ -112,6 +112,9 @@ class _OnNode:
         self._live.say(text)
         self._progress.say(text)
 
+    def note(self, text: str) -> None:
+        self._live.note(text)
+
     def masks(self, dataset: ConceptDataset) -> None:
         self._progress.advance(0, image(tiled(pictures(dataset))[0]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from .embeddings import word_vectors
 from .field import check_model
 from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
+from .rescue import Rescue
 
 
 @dataclass
@@ -68,6 +70,7 @@ def customise(
     Raises:
         ValueError: model, CLIP, dataset and extractor do not fit together; before anything is computed.
         TrainingDiverged: see `training.train`.
+        OutOfMemory: the device's memory is too small, whatever is computed again.
     """
     check_model(model)
     if job.drift_every and not job.drift_prompts:
@@ -129,8 +132,14 @@ class _Watch:
         if inspection is not None:
             inspection.look(0, trainee, self._assembly.field)
             penalty = inspection.penalty and inspection.penalty(trainee, pool)
-        callbacks = Callbacks(self._on_step, self.traces.__setitem__, job.trace_steps)
-        return train(trainee, self._dataset, job.recipe, job.settings, callbacks, pool, penalty)
+        plan = self._assembly.plan
+        if plan.needs is not None:
+            logging.info("PureCC, %r %s.", job.name, plan)
+            self._listener.say(str(plan))
+        settings = replace(job.settings, pass_limit=plan.pass_limit)
+        rescue = Rescue(self._assembly.field, settings, lambda text: self._listener.note(text))
+        callbacks = Callbacks(self._on_step, self.traces.__setitem__, job.trace_steps, rescue)
+        return train(trainee, self._dataset, job.recipe, settings, callbacks, pool, penalty)
 
     def adapter(self, name: str, history: History) -> Adapter:
         """The adapter of this moment."""

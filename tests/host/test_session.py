@@ -200,7 +200,7 @@ def test_nothing_keeps_the_private_copy_alive(own, dataset, monkeypatch):
         return Watching()
 
     monkeypatch.setattr(assembly, "private_field", watched)
-    out = runs.customise(own, dataset, runs.job(steps=1, checkpointing=True))
+    out = runs.customise(own, dataset, runs.job(steps=1, checkpointing="all"))
     gc.collect()
     assert len(copies) == 1 and copies[0]() is None
     assert all(not t.requires_grad and not t.is_inference() for t in out.adapter.lora.values())

@@ -71,7 +71,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "timesteps": "uniform",
         "timestep_shift": 1.5,
         "precision": "bfloat16",
-        "gradient_checkpointing": True,
+        "gradient_checkpointing": "all",
         "deterministic": True,
         "drift_every": 7,
         "drift_prompts": " a lake \n\n a hill",
@@ -100,7 +100,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "input_token": False,
         "layer_wise": True,
         "precision": "bfloat16",
-        "checkpointing": True,
+        "checkpointing": "all",
         "deterministic": True,
         "drift_every": 7,
         "drift_prompts": ("a lake", "a hill"),
@@ -110,6 +110,32 @@ def test_advanced_inputs_reach_the_loop(comfyui):
     }
     assert training_inputs.lora({**values, "alpha": 0.0}).alpha == 6.0, "0 means the rank"
     assert training_inputs.job_options({**values, "vae": None})["sample_every"] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("auto", "auto"), ("off", "off"), ("all", "all"), (True, "all"), (False, "off"), ("some", None), (2, None)],
+)
+def test_checkpointing_that_was_saved_as_a_switch(comfyui, value, meant):
+    """The host takes it with the prompt, and it means what it meant; the host refuses what it never was."""
+    import asyncio
+
+    import execution
+
+    import nodes
+    from purecc_pack.nodes import NODES, training_inputs
+
+    schemas = {node.GET_SCHEMA().node_id: node for node in NODES}
+    for node_id in ("PureCCTrainExtractor", "PureCCPureLearning"):
+        assert nodes.NODE_CLASS_MAPPINGS.setdefault(node_id, schemas[node_id]) is schemas[node_id]
+        inputs = {"gradient_checkpointing": value}
+        prompt = {"1": {"class_type": node_id, "inputs": inputs}}
+        _, errors, _ = asyncio.run(execution.validate_inputs("prompt", prompt, "1", {}))
+        told = [e for e in errors if e["type"] != "required_input_missing"]
+        assert bool(told) is (meant is None) and all("none of auto, off, all" in e["details"] for e in told)
+        assert inputs["gradient_checkpointing"] == value
+    if meant is not None:
+        assert training_inputs._checkpointing(value) == meant
 
 
 def test_the_deterministic_switch_is_given_back(models, dataset):

@@ -52,7 +52,7 @@ def test_watching_changes_nothing(models, dataset, plain):
 
 
 def test_gradient_checkpointing_gives_the_same_adapter(models, dataset, extractor, learned):
-    job = runs.job("pure", pure(), checkpointing=True)
+    job = runs.job("pure", pure(), checkpointing="all")
     adapter = runs.customise(models, dataset, job, extractor=extractor).adapter
     for ours, theirs in ((adapter.lora, learned.adapter.lora), (adapter.tokens, learned.adapter.tokens)):
         for key, tensor in theirs.items():

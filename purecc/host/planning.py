@@ -1,0 +1,77 @@
+"""What a run will need of the device's memory, counted in a dry run on the meta device, and the plan that fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy import model_management
+
+from ..dataset import ConceptDataset
+from ..field import Conditioner
+from ..live_bytes import LiveBytes
+from ..plan import Demand, Plan, choose, samples
+from ..recipes import LEARNER
+from ..training import Trainee
+from .conditioning import TokenEncoder
+from .dry_run import DryRun
+from .field import HostField
+from .job import Job
+
+CHECKPOINTING = ("auto", "off", "all")
+
+
+def planned(
+    field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, encoder: TokenEncoder | None = None
+) -> Plan:
+    """The plan of a job on what memory there is now; on the CPU as the job says, "auto" being "off".
+
+    Args:
+        field: the private copy.
+        trainee: what takes part.
+        dataset: the references.
+        job: what to train.
+        encoder: of a trained token; its weights are on the device too.
+    """
+    blocks, limit = len(field.text_blocks), job.settings.pass_limit
+    count = {"auto": None, "off": 0, "all": blocks}[job.checkpointing]
+    if model_management.is_device_cpu(field.device):
+        return Plan(count or 0, blocks, limit)
+    modules = [field.base] if encoder is None else [field.base, encoder.model]
+    resident = sum(w.nbytes for m in modules for w in (*m.parameters(), *m.buffers()))
+    asked = demand(field, trainee, dataset, job, resident)
+    return choose(asked, int(model_management.get_free_memory(field.device)), count, limit)
+
+
+def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, resident: int = 0) -> Demand:
+    """What a job asks of memory at its largest pictures; nothing is computed but one prompt with the trained token.
+
+    Args:
+        field: the private copy, no block of it checkpointed.
+        trainee: what takes part.
+        dataset: the references.
+        job: what to train.
+        resident: bytes of weights on the device.
+    """
+    shape = max((tuple(i.latents.shape[1:]) for i in dataset.items), key=lambda s: s[1] * s[2])
+    graded, still = samples(job.recipe, job.settings.batch)
+    learner = trainee.speakers[LEARNER]
+    texts = list(dict.fromkeys(i.texts.complete for i in dataset.items))
+    with trainee.branches.use(LEARNER):
+        dry = DryRun(field, shape, learner.conditioner(texts[:1])[0], learner.embedding.layers)
+    footprint = dry.footprint(graded)
+    encoding = _encoding(learner.conditioner, texts[0]) * min(job.settings.batch, len(texts))
+    footprint = replace(footprint, outside=footprint.outside + encoding)
+    trained = [*trainee.branches.parameters(LEARNER), *learner.embedding.trainable]
+    state = 3 * sum(w.nbytes for w in trained)  # a gradient, and AdamW's two moments
+    return Demand(footprint, still, -(-dry.still(still) // max(1, still)), state, resident)
+
+
+def _encoding(conditioner: Conditioner, text: str) -> int:
+    """Bytes that the encoders of a trained token keep for one text."""
+    with LiveBytes() as live:
+        y = conditioner([text])[0]
+        graph = [tensor.sum() for tensor in (y.context, *y.fields.values())]  # holds what is kept, and not the result
+        del y
+        kept = live.live
+    del graph
+    return kept

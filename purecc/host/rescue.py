@@ -1,0 +1,59 @@
+"""What is done when a step runs out of memory."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+
+from comfy import model_management
+
+from ..training import Settings
+from .field import HostField
+
+TIGHTENED = "Out of memory at step {step}: from here on every block is checkpointed and samples pass one by one."
+HOPELESS = (
+    "The GPU ran out of memory at step {step}, with every block checkpointed and one sample a pass. Use a smaller "
+    "resolution in Concept Dataset, batch_size 1, or target_layers with fewer layers (attention); or close other "
+    "programs that use the GPU."
+)
+
+
+class OutOfMemory(RuntimeError):
+    """A step does not fit, however little is kept."""
+
+
+class Rescue:
+    """Tightens a run once, to the least memory there is; for `Callbacks.on_error`.
+
+    Args:
+        field: the private copy.
+        settings: of the loop.
+        note: told that it was tightened.
+    """
+
+    def __init__(self, field: HostField, settings: Settings, note: Callable[[str], None]):
+        self._field, self._settings, self._note = field, settings, note
+
+    def __call__(self, step: int, error: Exception) -> Settings:
+        """The settings to run the step again with.
+
+        Raises:
+            OutOfMemory: nothing is left to tighten.
+            Exception: the error, where it is of another kind.
+        """
+        if not model_management.is_oom(error):
+            raise error
+        traceback.clear_frames(error.__traceback__)  # which hold the tensors of the step
+        gc.collect()
+        model_management.soft_empty_cache()
+        if self._field.checkpointing.all and self._settings.pass_limit == 1:
+            raise OutOfMemory(HOPELESS.format(step=step)) from error
+        self._field.checkpointing.first(len(self._field.text_blocks))
+        self._settings = replace(self._settings, pass_limit=1)
+        text = TIGHTENED.format(step=step)
+        logging.warning("PureCC: %s", text)
+        self._note(text)
+        return self._settings

@@ -1,0 +1,132 @@
+"""How a run fits into memory: the fewest blocks computed again, and how many samples go through at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .recipes import Recipe
+
+ROUNDING = 0.05
+"""Of the peak: what an allocator loses to sizes that it rounds and to gaps between tensors."""
+
+WORKSPACE = 300_000_000
+"""Bytes of matrix products' workspaces (32 MiB a handle on the newest cards) and of kernels loaded as they are used."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a pass with gradient holds, in bytes, the weights not counted.
+
+    Attributes:
+        plain: what each block keeps for its backward pass, in the order of the blocks.
+        again: what each keeps if it is computed again: its inputs.
+        outside: what is kept outside the blocks.
+        passing: the most that comes and goes beside all that.
+        repeating: the same while a block is computed again.
+    """
+
+    plain: tuple[int, ...]
+    again: tuple[int, ...]
+    outside: int
+    passing: int
+    repeating: int
+
+    def kept(self, count: int) -> int:
+        """Bytes at the end of the forward pass with the first `count` blocks checkpointed."""
+        return self.outside + sum(self.again[:count]) + sum(self.plain[count:])
+
+    def peak(self, count: int) -> int:
+        """The most bytes there are at any moment: at that end, or while a block is computed again."""
+        return max(self.kept(count) + self.passing, self.repeated(count) + self.repeating * (count > 0))
+
+    def repeated(self, count: int) -> int:
+        """Bytes when a block has been computed again and those after it are gone, at the largest such."""
+        beneath, most = self.outside, 0
+        for again, plain in list(zip(self.again, self.plain, strict=True))[:count]:
+            beneath += again
+            most = max(most, beneath + plain)
+        return most
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a run asks of memory, in bytes.
+
+    Attributes:
+        footprint: of the samples that take a gradient.
+        samples: the most that go through together without one.
+        each: what each of these holds.
+        state: gradients and the optimiser's moments.
+        resident: weights, which are there already.
+    """
+
+    footprint: Footprint
+    samples: int
+    each: int
+    state: int
+    resident: int
+
+    def needs(self, count: int, limit: int | None) -> int:
+        """Bytes in all; passes without gradient come first, when nothing is kept yet."""
+        peak = max(self.footprint.peak(count), self.each * min(self.samples, limit or self.samples))
+        return int(peak * (1 + ROUNDING)) + self.state + WORKSPACE + self.resident
+
+    def room(self, free: int) -> int:
+        """How large a peak may be where so many bytes are free beside the resident ones."""
+        return int((free - self.state - WORKSPACE) / (1 + ROUNDING))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is to fit.
+
+    Attributes:
+        count: the first blocks, so many, are checkpointed.
+        blocks: of the network.
+        pass_limit: the most samples in one pass without gradient; None: no limit.
+        needs: bytes in all; None where nothing was counted.
+        has: bytes that there are in all for it, where it needs more; else None.
+    """
+
+    count: int
+    blocks: int
+    pass_limit: int | None = None
+    needs: int | None = None
+    has: int | None = None
+
+    def __str__(self) -> str:
+        """Such as "needs about 6.9 GB; checkpointing 18 of 24 blocks"."""
+        parts = [] if self.needs is None else [f"needs about {self.needs / 1e9:.1f} GB"]
+        if self.has is not None:
+            parts.append(f"there are {self.has / 1e9:.1f} GB, so it may fail")
+        parts.append(f"checkpointing {self.count} of {self.blocks} blocks" if self.count else "no checkpointing")
+        if self.pass_limit is not None:
+            parts.append(f"{self.pass_limit} sample{'s' * (self.pass_limit > 1)} a pass without gradient")
+        return "; ".join(parts)
+
+
+def choose(demand: Demand, free: int, count: int | None = None, limit: int | None = None) -> Plan:
+    """The plan that computes the least twice among those that fit; where none does, the smallest.
+
+    Args:
+        demand: of the run.
+        free: bytes beside those that are resident.
+        count: checkpointed blocks, where that is not to be chosen.
+        limit: the most samples in one pass without gradient that the caller wants.
+    """
+    blocks, room, peak = len(demand.footprint.plain), demand.room(free), demand.footprint.peak
+    if demand.each * min(demand.samples, limit or demand.samples) > room:
+        limit = max(1, room // demand.each)
+    if count is None:
+        count = next((n for n in range(blocks + 1) if peak(n) <= room), min(range(blocks + 1), key=peak))
+    needs, has = demand.needs(count, limit), demand.resident + free
+    return Plan(count, blocks, limit, needs, None if needs <= has else has)
+
+
+def samples(recipe: Recipe, batch: int) -> tuple[int, int]:
+    """(with gradient, without): samples that a step holds at once, and the most that go through one branch together."""
+    still: dict[str | None, int] = {}
+    for p in recipe.passes:
+        if not p.grad:
+            still[p.branch] = still.get(p.branch, 0) + batch
+    return batch * sum(p.grad for p in recipe.passes), max(still.values(), default=0)
