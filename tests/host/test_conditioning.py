@@ -226,7 +226,7 @@ def test_t5_is_neither_copied_nor_needed(world, clip, vectors):
     from purecc_pack.purecc.host import conditioning
 
     with conditioning.token_encoder(clip) as encoder:
-        assert encoder.model.t5xxl is None and encoder._model.clip_g is not None
+        assert encoder.model.t5xxl is None and encoder.model.clip_g is not None
         assert clip.cond_stage_model.t5xxl is not None
         assert sum(p.numel() for p in encoder.model.parameters()) < 30_000_000
         assert not any(p.is_inference() or p.requires_grad for p in encoder.model.parameters())

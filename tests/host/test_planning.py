@@ -1,0 +1,218 @@
+"""What a run is counted to need, beside what real steps hold; what is planned from it; what happens without room."""
+
+from types import SimpleNamespace
+
+import pytest
+import runs
+import torch
+
+GB = 10**9
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """The attention that the host has on a GPU, which keeps no map."""
+    from comfy.ldm.modules import attention
+    from comfy.ldm.modules.diffusionmodules import mmdit
+
+    monkeypatch.setattr(mmdit, "optimized_attention", attention.attention_pytorch)
+
+
+@pytest.fixture(scope="module")
+def deep(comfyui, tmp_path_factory):
+    """(models, dataset) of a base of four blocks, by the type of its file, its pictures large enough to matter."""
+    import standin
+
+    made = {}
+    for dtype in (torch.float32, torch.float8_e4m3fn):
+        path = standin.write(tmp_path_factory.mktemp("deep") / "deep.safetensors", depth=4, dtype=dtype)
+        models = runs.load(path)
+        made[dtype] = models, runs.build(models, runs.pictures(2, 192), runs.CAPTIONS[:2])
+    return made
+
+
+def pure(**values):
+    from purecc_pack.purecc.recipes import PureLearning
+
+    return PureLearning(**values)
+
+
+def held(trainee, data, batch):
+    """(kept, peak) of a real pass with gradient on the complete texts."""
+    from purecc_pack.purecc.live_bytes import LiveBytes
+
+    items = (data.items * batch)[:batch]
+    x_t, t = torch.cat([i.latents for i in items]), torch.full((batch,), 0.5)
+    learner = trainee.speakers["learner"].embedding
+    with LiveBytes() as live:
+        v = trainee.run("learner", x_t, t, [i.texts.complete for i in items])
+        kept = live.live
+        with trainee.branches.use("learner"), trainee.hooks.use(learner.layers):
+            v.sum().backward()
+    for weight in [*trainee.branches.parameters("learner"), *learner.parameters()]:
+        weight.grad = None
+    return kept, live.peak
+
+
+@pytest.mark.parametrize(
+    ("stored", "values"),
+    [
+        (torch.float32, {"batch": 2}),
+        (torch.float32, {"batch": 1, "input_token": False, "layer_wise": False}),
+        (torch.float32, {"batch": 2, "precision": "bfloat16", "layer_wise": False}),
+        (torch.float8_e4m3fn, {"batch": 2, "input_token": False}),
+    ],
+)
+def test_counted_bytes_are_those_of_a_real_step(deep, fused, stored, values):
+    """Within 5 percent, kept and at the peak, for every number of checkpointed blocks; with weights that are cast."""
+    from purecc_pack.purecc.host import planning
+
+    models, dataset = deep[stored]
+    job = runs.job(**values)
+    with runs.at_work(models, dataset, job) as (trainee, data):
+        footprint = planning.demand(trainee.model, trainee, data, job).footprint
+        kept = []
+        for count in range(5):
+            trainee.model.checkpointing.first(count)
+            real, peak = held(trainee, data, job.settings.batch)
+            assert footprint.kept(count) == pytest.approx(real, rel=0.05)
+            assert footprint.peak(count) == pytest.approx(peak, rel=0.05)
+            kept.append(real)
+        trainee.model.checkpointing.first(0)
+    assert kept == sorted(kept, reverse=True) and kept[4] < kept[0] / 3
+
+
+def test_counted_samples_without_gradient_are_those_of_a_real_pass(deep, fused):
+    from purecc_pack.purecc.host import planning
+    from purecc_pack.purecc.live_bytes import LiveBytes
+    from purecc_pack.purecc.recipes import OutputPreservation
+
+    models, dataset = deep[torch.float32]
+    job = runs.job(recipe=OutputPreservation())
+    with runs.at_work(models, dataset, job) as (trainee, data):
+        asked = planning.demand(trainee.model, trainee, data, job)
+        assert asked.samples == 2
+        x_t = torch.cat([i.latents for i in data.items])
+        with LiveBytes() as live, torch.no_grad():
+            trainee.run("learner", x_t, torch.full((2,), 0.5), [i.texts.base for i in data.items])
+        assert asked.samples * asked.each == pytest.approx(live.peak, rel=0.05)
+
+
+def gpu(monkeypatch, free):
+    """A device of which so many bytes are free, as far as planning can see."""
+    from purecc_pack.purecc.host import planning
+
+    device = SimpleNamespace(is_device_cpu=lambda device: False, get_free_memory=lambda device: free)
+    monkeypatch.setattr(planning, "model_management", device)
+
+
+def planned(models, dataset, extractor, **values):
+    from purecc_pack.purecc.host import assembly, copies
+
+    job = runs.job(recipe=pure(), **values)
+    with (
+        copies.trainable_world(),
+        assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor) as made,
+    ):
+        assert made.plan.count == made.field.checkpointing.count
+        assert not any(w.is_meta for w in made.field.module.parameters())
+        return made.plan
+
+
+def test_on_the_cpu_nothing_is_planned(models, dataset, extractor):
+    for asked, count in (("auto", 0), ("off", 0), ("all", 2)):
+        plan = planned(models, dataset, extractor, checkpointing=asked)
+        assert (plan.count, plan.pass_limit, plan.needs) == (count, None, None)
+
+
+def test_on_a_gpu_as_few_blocks_as_fit(models, dataset, extractor, monkeypatch):
+    from purecc_pack.purecc.plan import WORKSPACE
+
+    gpu(monkeypatch, 80 * GB)
+    roomy = planned(models, dataset, extractor)
+    assert (roomy.count, roomy.pass_limit, roomy.has) == (0, None, None)
+    resident = sum(w.nbytes for w in models.model.model.parameters())
+    assert resident + WORKSPACE < roomy.needs < resident + WORKSPACE + GB
+    gpu(monkeypatch, 0)
+    tight = planned(models, dataset, extractor)
+    assert (tight.pass_limit, tight.needs > tight.has) == (1, True) and tight.count >= 1
+    assert planned(models, dataset, extractor, checkpointing="off").count == 0
+    gpu(monkeypatch, 80 * GB)
+    assert planned(models, dataset, extractor, checkpointing="all").count == 2
+    assert planned(models, dataset, extractor, pass_limit=3).pass_limit == 3
+
+
+def test_the_plan_is_said_before_the_first_step(models, dataset, extractor, learned, monkeypatch):
+    gpu(monkeypatch, 0)
+    quiet = runs.Quiet(at_step=lambda step: told.append(list(quiet.texts)))
+    told = []
+    job = runs.job("pure", pure(), sample_every=0)
+    adapter = runs.customise(models, dataset, job, quiet, extractor).adapter
+    assert told[0][-1].startswith("needs about 0.") and "1 sample a pass without gradient" in told[0][-1]
+    for key, tensor in learned.adapter.lora.items():
+        torch.testing.assert_close(adapter.lora[key], tensor, rtol=1e-2, atol=1e-3)
+
+
+class Failing:
+    """The loop's backward pass, out of memory at some of its calls."""
+
+    def __init__(self, monkeypatch, *calls):
+        self.calls, self.fails, self.plain = 0, calls, torch.Tensor.backward
+        monkeypatch.setattr(torch.Tensor, "backward", self.backward())
+
+    def backward(self):
+        def called(tensor, *args, **kwargs):
+            self.calls += 1
+            if self.calls in self.fails:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return self.plain(tensor, *args, **kwargs)
+
+        return called
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_step_that_runs_out_of_memory_is_run_again(models, dataset, extractor, monkeypatch, caplog, accumulation):
+    """Tightened, on the same draws: the adapter is as if nothing had happened."""
+    job = runs.job("pure", pure(), accumulation=accumulation, trace_steps=frozenset([2, 3]))
+    expected = runs.customise(models, dataset, job, extractor=extractor)
+    seen, quiet = [], runs.Quiet()
+    from purecc_pack.purecc.host.rescue import Rescue
+
+    plain = Rescue.__call__
+
+    def watched(self, step, error):
+        settings = plain(self, step, error)
+        seen.append((step, self._field.checkpointing.count, settings.pass_limit))
+        return settings
+
+    monkeypatch.setattr(Rescue, "__call__", watched)
+    failing = Failing(monkeypatch, 2 * accumulation)
+    out = runs.customise(models, dataset, job, quiet, extractor)
+    assert seen == [(2, 2, 1)] and failing.calls == 4 * accumulation
+    assert len(quiet.notes) == 1 and "Out of memory at step 2" in quiet.notes[0] and quiet.notes[0] in caplog.text
+    for step in (2, 3):
+        assert torch.equal(out.traces[step]["x_t"], expected.traces[step]["x_t"])
+    torch.testing.assert_close(out.history.losses, expected.history.losses, rtol=1e-3, atol=0)
+    for key, tensor in expected.adapter.lora.items():
+        torch.testing.assert_close(out.adapter.lora[key], tensor, rtol=1e-2, atol=1e-3)
+
+
+def test_a_second_time_says_what_to_change(models, dataset, monkeypatch):
+    from purecc_pack.purecc.host.rescue import OutOfMemory
+
+    before = runs.state(models)
+    Failing(monkeypatch, 2, 3)
+    with pytest.raises(OutOfMemory, match=r"at step 2.*resolution.*batch_size 1.*target_layers") as raised:
+        runs.customise(models, dataset, runs.job())
+    assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
+    del raised
+    assert runs.state(models) == before
+
+
+def test_another_error_is_raised_as_it_is(models, dataset, monkeypatch):
+    def fail(tensor):
+        raise RuntimeError("not a matter of memory")
+
+    monkeypatch.setattr(torch.Tensor, "backward", fail)
+    with pytest.raises(RuntimeError, match=r"^not a matter of memory$"):
+        runs.customise(models, dataset, runs.job())
