@@ -123,7 +123,7 @@ class ConceptDataset(io.ComfyNode):
         )  # fmt: skip
         sheet, node_id = shown(datasets.sheet(references)), cls.hidden.unique_id
         problems = [r.problem for r in references if r.problem]
-        say("\n".join([datasets.title(references), *problems]), node_id)
+        say("\n".join([datasets.title(references) + ":" * bool(problems), *problems]), node_id)  # some show no breaks
         if problems:
             show(sheet, node_id)
         return io.NodeOutput(datasets.encode(references, vae[0], class_word[0], kind[0]), ui=sheet)

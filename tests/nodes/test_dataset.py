@@ -336,6 +336,18 @@ def test_what_is_wrong_stands_in_red_in_its_place(comfyui, what):
     assert red(sheet.crop((half, 0, sheet.width, sheet.height))) > 500
 
 
+def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
+    """In the page's own text, where every script can be read."""
+    from purecc_pack.nodes import ConceptDataset, dataset
+
+    said = []
+    monkeypatch.setattr(dataset, "say", lambda text, node: said.append(text))
+    with pytest.raises(ValueError, match="Caption 2 of 2"):
+        captions = ["a [v] robot", "\u72ac"]
+        runs.execute(ConceptDataset, images=runs.pictures(2), captions=captions, resolution=[0], vae=[None])
+    assert said[0].startswith("2 references, 64 x 64 pixels - 1 cannot be used:\nCaption 2 of 2: Caption '\u72ac' has")
+
+
 def test_the_sheet_says_which_sizes_there_are(comfyui):
     from purecc_pack.purecc.host import datasets
 
