@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import objective
-from .maps import blur, threshold
+from .maps import blur, threshold, widen
 from .recipes import BASE
 from .texts import class_prompt
 from .training import Trainee
@@ -25,7 +25,9 @@ EARLIEST, LATEST = 0.15, 0.5
 WIDE_BLUR = 0.12
 """Deviation of the evidence's blur, in sides of the picture: it is to tell things apart and not their parts."""
 CERTAINTY = 0.08
-"""Evidence that settles whether a place stays in the mask, in parts of the most that there is."""
+"""Evidence that tells for from against, in parts of the most that there is."""
+STRONG, AROUND = 0.35, 0.25
+"""Evidence against the class, in the same parts, that shows another thing; how far that thing reaches, in sides."""
 OTHERS = ("house", "tree", "car", "cup", "boat")
 """Other classes: plain things that any model knows."""
 
@@ -130,10 +132,13 @@ def _draws(latents: Tensor, seed: int, device: torch.device) -> Iterator[tuple[T
 
 
 def gate(found: Tensor, mask: Tensor) -> Tensor:
-    """Keeps of a mask what there is evidence for, both [V, 1, H, W]: half of it where there is as much for as against.
+    """Takes out of a mask what belongs to another thing, both [V, 1, H, W]; 1 where a place stays.
 
-    Where there is no evidence anywhere, all of it.
+    Another thing is where the evidence against the class is strong; with it goes all around it that has any evidence
+    against. Weak evidence by itself takes out nothing: what is new in a thing is not evidence for its class either.
+    Where there is no evidence anywhere, all of it stays.
     """
     top = (found * mask).amax((1, 2, 3), keepdim=True)
-    kept = torch.sigmoid(found / top.clamp_min(1e-12) / CERTAINTY)
-    return torch.where(top > 0, kept, torch.ones_like(kept))
+    against = -found / top.clamp_min(1e-12)
+    other = widen(torch.sigmoid((against - STRONG) / CERTAINTY), AROUND) * torch.sigmoid(against / CERTAINTY)
+    return torch.where(top > 0, 1 - other, torch.ones_like(other))

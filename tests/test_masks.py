@@ -131,14 +131,17 @@ class TestTheEvidence:
         torch.testing.assert_close(evidence(v, a, [b, c]), expected[None, None], rtol=1e-3, atol=1e-4)
         assert not evidence(v, a, []).any(), "without another class there is none"
 
-    def test_the_gate_shuts_where_there_is_none(self):
+    def test_the_gate_takes_out_another_thing_and_not_what_is_new_in_this_one(self):
         from purecc_pack.purecc.masks import gate
 
-        mask = torch.ones(1, 1, 4, 4)
-        found = torch.zeros(1, 1, 4, 4)
-        found[..., :2, :], found[..., 3, :] = 2.0, -1.0
-        kept = gate(found, mask)[0, 0, :, 0]
-        assert float(kept[0]) > 0.99 and float(kept[2]) == 0.5 and float(kept[3]) < 0.01
+        mask = torch.ones(1, 1, 16, 16)
+        found = torch.zeros(1, 1, 16, 16)
+        found[..., :4], found[..., 4], found[..., 10], found[..., 12:] = 2.0, -0.4, -0.4, -2.0
+        kept = gate(found, mask)[0, 0, 7]
+        assert float(kept[:4].min()) > 0.99, "the class"
+        assert float(kept[4]) > 0.8, "weak evidence against it, by itself"
+        assert float(kept[10]) < 0.1, "the same beside strong evidence"
+        assert float(kept[12:].max()) < 0.01, "strong evidence against it"
         assert bool((gate(-found.abs(), mask) == 1).all()), "no evidence anywhere says nothing"
 
     def test_of_two_things_the_one_of_the_class_is_in_the_mask(self):
