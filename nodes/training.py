@@ -79,8 +79,8 @@ def _anchor() -> list[io.Input]:
             default="\n".join(POOL_PROMPTS),
             multiline=True,
             advanced=True,
-            tooltip="For anchored: what the base draws before training, one prompt a line, in turn; [class] stands for "
-            "the class word, and lines with it are left out for a style. Empty: the captions without the concept.",
+            tooltip="For anchored: what the base draws before training, one prompt a line, in turn: things unlike the "
+            "concept, not its class. Empty: the captions without the concept.",
         ),
     ]
 
@@ -177,7 +177,7 @@ class PureLearning(training_inputs.TrainingNode):
         job = Job(
             recipe=_recipe(values),
             pool_images=values["pool_images"],
-            pool_prompts=_pool_prompts(values, dataset),
+            pool_prompts=_pool_prompts(values),
             **training_inputs.job_options(values),
         )
         options = training_inputs.run_options(values, cls)
@@ -199,7 +199,7 @@ def _recipe(values: dict) -> recipes.Recipe:
     }[values["method"]]
 
 
-def _pool_prompts(values: dict, dataset) -> tuple[str, ...]:
+def _pool_prompts(values: dict) -> tuple[str, ...]:
     if values["method"] != "anchored":
         return ()
-    return pool_prompts(training_inputs.lines(values["pool_prompts"]), dataset.class_word, dataset.kind)
+    return pool_prompts(training_inputs.lines(values["pool_prompts"]))

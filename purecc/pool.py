@@ -12,39 +12,36 @@ from . import sampling
 from .dataset import ConceptItem
 from .measure import guided
 from .recipes import BASE
-from .texts import MARKER, ConceptTexts, parse_caption
+from .texts import MARKER, ConceptTexts
 from .training import Trainee
 
-CLASS = "[class]"
-"""Stands for the class word in a pool prompt."""
-
 POOL_PROMPTS = (
-    "a [class] on a sandy beach",
     "a steam train crossing a bridge",
-    "a [class] in deep snow",
+    "a snowy village at dusk",
     "a cat asleep on a sofa",
-    "a [class] on a wooden floor",
+    "a blue vase on a windowsill",
     "a plate of pasta with basil",
-    "a [class] in a green meadow",
+    "a vintage car on a country road",
     "a red bicycle leaning against a fence",
-    "a [class] on a city pavement",
+    "a waterfall in a green valley",
     "an old library full of books",
-    "a [class] in front of a brick wall",
+    "a loaf of bread on a cutting board",
     "a close-up of a sunflower",
-    "a [class] on a kitchen table",
+    "a flock of geese over a field",
     "a lighthouse in a storm",
-    "a [class] in a pine forest",
+    "an ink drawing of a bamboo grove",
     "two children flying a kite",
-    "a [class] in front of a plain white wall",
+    "an umbrella on a wet pavement",
     "a pencil drawing of a castle",
-    "a [class] on a blue carpet",
+    "a neon sign above a diner",
     "a pair of boots by a door",
-    "a [class] beside a window",
+    "a coral reef with small fish",
     "a desert under a starry sky",
-    "a [class] on a rocky hill",
+    "a grand piano in an empty hall",
     "an oil painting of a horse",
+    "a pixel art picture of a spaceship",
 )
-"""Half the class in named places, half other things; none of them is among the prompts that drift is measured on."""
+"""Varied things, places and styles; none of them is among the prompts that drift is measured on."""
 
 BATCH = 4
 """Pictures drawn at a time."""
@@ -52,31 +49,22 @@ BATCH = 4
 CFG, STEPS = 4.0, 20
 
 
-def pool_prompts(lines: Sequence[str], class_word: str, kind: str) -> tuple[str, ...]:
-    """Prompts of the pool from lines in which [class] stands for the class word.
+def pool_prompts(lines: Sequence[str]) -> tuple[str, ...]:
+    """Prompts of the pool: all lines but those with [class].
 
-    Articles are fitted to the class word. The class word of a style names no thing, so lines with [class] are left out
-    for a style.
+    In older workflows [class] stood for the class word. Pictures of the class on other grounds teach that it is plain
+    there, and the concept is then not drawn on them; so these lines are left out.
 
     Raises:
-        ValueError: a line marks the concept, which the base does not know, or has no use for the class word.
+        ValueError: a line marks the concept, which the base does not know.
     """
-    out = []
     for number, line in enumerate(lines, start=1):
         if MARKER in line.lower():
             raise ValueError(
                 f"Pool prompt {number}, {line!r}, has {MARKER}: the base draws these pictures and does not know the "
-                f"concept. Write {CLASS} for the class word."
+                "concept. Write prompts of other things."
             )
-        if CLASS not in line:
-            out.append(line)
-        elif kind == "instance":
-            marked = line.replace(CLASS, f"{MARKER} {class_word}", 1).replace(CLASS, class_word)
-            try:
-                out.append(parse_caption(marked, class_word).base)
-            except ValueError as error:
-                raise ValueError(f"Pool prompt {number}, {line!r}: {error}") from error
-    return tuple(out)
+    return tuple(line for line in lines if "[class]" not in line)
 
 
 def draw_pool(

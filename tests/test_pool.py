@@ -1,5 +1,6 @@
 """What the base draws before training."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,43 +8,27 @@ import runs
 import torch
 
 
-def test_the_default_is_half_the_class_and_half_other_things():
+def test_the_default_shows_many_things():
     from purecc_pack.purecc.measure import UNRELATED_PROMPTS
     from purecc_pack.purecc.pool import POOL_PROMPTS, pool_prompts
 
-    assert len(set(POOL_PROMPTS)) == 24
-    assert sum("[class]" in p for p in POOL_PROMPTS) == 12
-    assert all(("[class]" in a) != ("[class]" in b) for a, b in zip(POOL_PROMPTS[::2], POOL_PROMPTS[1::2], strict=True))
-    robot = pool_prompts(POOL_PROMPTS, "robot", "instance")
-    assert len(robot) == 24 and robot[:2] == ("a robot on a sandy beach", "a steam train crossing a bridge")
-    assert not set(robot) & set(UNRELATED_PROMPTS), "drift is measured on those"
+    assert len(set(POOL_PROMPTS)) == 24 and pool_prompts(POOL_PROMPTS) == POOL_PROMPTS
+    assert not set(POOL_PROMPTS) & set(UNRELATED_PROMPTS), "drift is measured on those"
 
 
-def test_the_class_word_fits_in():
+def test_lines_of_older_workflows_with_the_class_are_left_out():
     from purecc_pack.purecc.pool import pool_prompts
 
-    lines = ["a [class] on a beach", "the [class]", "a [class] beside a [class]", "a lake"]
-    expected = ("an owl on a beach", "the owl", "an owl beside a owl", "a lake")
-    assert pool_prompts(lines, "owl", "instance") == expected
-    assert pool_prompts(lines[:1], "teddy bear", "instance") == ("a teddy bear on a beach",)
-    assert pool_prompts(lines, "style", "style") == ("a lake",)
-    assert pool_prompts([], "owl", "instance") == ()
+    assert pool_prompts(["a [class] on a beach", "a lake", "the [class]", "a hill"]) == ("a lake", "a hill")
+    assert pool_prompts(["a [class] on a beach"]) == () == pool_prompts([])
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("a [v] robot", r"Pool prompt 2, 'a \[v\] robot', has \[v\].*Write \[class\]"),
-        ("a [V] [class]", r"Pool prompt 2, .*has \[v\]"),
-        ("a {big|small} [class]", "Pool prompt 2, .*holds '{'"),
-        ("the[class]", "Pool prompt 2"),
-    ],
-)
-def test_lines_that_cannot_be_used_are_named(line, message):
+@pytest.mark.parametrize("line", ["a [v] robot", "a [V] [class]"])
+def test_lines_that_mark_the_concept_are_named(line):
     from purecc_pack.purecc.pool import pool_prompts
 
-    with pytest.raises(ValueError, match=message):
-        pool_prompts(["a lake", line], "robot", "instance")
+    with pytest.raises(ValueError, match=rf"Pool prompt 2, '{re.escape(line)}', has \[v\].*other things"):
+        pool_prompts(["a lake", line])
 
 
 @pytest.fixture

@@ -104,20 +104,8 @@ def drift_prompts(concept: Concept) -> tuple[str, ...]:
 
 
 def pool_prompts(concept: Concept, count: int) -> tuple[str, ...]:
-    """What a pool of the base's own pictures shows: half the class on named backgrounds, half unrelated.
-
-    None of the unrelated ones is among the pictures that are measured.
-    """
-    rng = Random(f"{concept.name} pool")
-    out = []
-    if concept.kind == "instance":
-        for k in range(count // 2):
-            background = list(BACKGROUNDS)[k % len(BACKGROUNDS)]
-            out.append(phrase(concept.name, rng.choice(["", *COLOURS]), background, rng.choice(["", *STYLES])))
-    rest = unrelated(f"{concept.name} pool", count - len(out), concept.name, _taken(concept))
-    mixed = [*out, *rest]
-    rng.shuffle(mixed)
-    return tuple(mixed)
+    """What a pool of the base's own pictures shows: other things, none of them among the pictures that are measured."""
+    return tuple(unrelated(f"{concept.name} pool", count, concept.name, _taken(concept)))
 
 
 def _taken(concept: Concept) -> set[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from purecc_pack.purecc import recipes
 from purecc_pack.purecc.host.job import Job
-from purecc_pack.purecc.pool import POOL_PROMPTS, pool_prompts
+from purecc_pack.purecc.pool import POOL_PROMPTS
 from purecc_pack.purecc.training import Settings
 from speed.sizes import Size
 
@@ -77,7 +77,6 @@ PLAIN = Configuration(job={"precision": "float32"})
 def job(stage: Stage, configuration: Configuration, size: Size, **loop) -> Job:
     """The Job of a stage in a configuration; `loop` is what a run adds to its Settings."""
     settings = Settings(**{**stage.loop, **configuration.loop, **loop})
-    prompts = pool_prompts(POOL_PROMPTS, CLASS_WORD, "instance")
     fields = {**stage.job, **configuration.job}
-    wanted = {"pool_images": size.pool, "pool_prompts": prompts}
+    wanted = {"pool_images": size.pool, "pool_prompts": POOL_PROMPTS}
     return Job("speed", stage.recipe, stage.kind, settings=settings, **wanted, **fields)
