@@ -1,0 +1,176 @@
+"""Remakes the pictures of the help pages, web/docs/images/NODE.webp, in the real front end.
+
+    python3 scripts/help_pictures.py
+
+One graph on the small base model is run once; then the nodes of each page are put side by side and photographed.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import browser
+import frontend
+import host
+import pictures
+import serving
+from client import Client
+from help_graph import GRAPH, LATER, NAME, PAGES
+
+IMAGES = host.ROOT / "web" / "docs" / "images"
+WIDEST, MARGIN = 760, 14  # pixels
+LARGEST = 60_000  # bytes
+
+ADD = """
+graph => {
+  const made = (window.made ??= {});
+  for (const [key, [type, values]] of Object.entries(graph)) {
+    const node = made[key] = LiteGraph.createNode(type);
+    app.graph.add(node);
+    for (const [name, value] of Object.entries(values)) {
+      const widget = node.widgets?.find(widget => widget.name === name);
+      if (Array.isArray(value)) made[value[0]].connect(value[1], node, node.findInputSlot(name));
+      else if (widget) widget.value = value;
+    }
+    for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed";
+  }
+}
+"""
+# Puts some nodes side by side, the others and their links out of sight, and returns the box around them on the page.
+PLACE = """
+columns => {
+  const shown = new Set(columns.flat().map(([key]) => made[key].id)), { canvas } = app;
+  app.graph.nodes.filter(node => !shown.has(node.id)).forEach((node, i) => { node.pos = [20000 + 900 * i, 20000] });
+  canvas.renderAll ??= canvas.renderLink;
+  canvas.renderLink = function (context, from, to, link, ...rest) {
+    if (link && !(shown.has(link.origin_id) && shown.has(link.target_id))) return;
+    return this.renderAll(context, from, to, link, ...rest);
+  };
+  let x = 0, bottom = 0;
+  for (const column of columns) {
+    let y = 0, widest = 0;
+    for (const [key, width, height] of column) {
+      const node = made[key], least = node.computeSize();
+      const folded = (node.flags.collapsed = height === 0);
+      node.pos = [x, y];
+      if (!folded) node.setSize([width, Math.max(least[1], height ?? 0)]);
+      widest = Math.max(widest, width);
+      y += (folded ? 0 : node.size[1]) + 60;
+    }
+    x += widest + 50;
+    bottom = Math.max(bottom, y - 60);
+  }
+  const page = canvas.canvas.getBoundingClientRect(), [left, top] = [90, 200];
+  canvas.ds.scale = Math.min(1, (innerHeight - top - 40) / bottom);
+  canvas.ds.offset = [(left - page.left) / canvas.ds.scale, (top - page.top) / canvas.ds.scale];
+  canvas.deselectAll();
+  canvas.setDirty(true, true);
+  const { scale } = canvas.ds;
+  return { x: left, y: top - 54 * scale, width: (x - 50) * scale, height: (bottom + 54) * scale };
+}
+"""
+
+# Brings the lower end of a node into view, as large as it is.
+BOTTOM = """
+key => {
+  const { canvas } = app;
+  canvas.ds.scale = 1;
+  canvas.ds.offset = [60, innerHeight - 160 - made[key].size[1]];
+  canvas.setDirty(true, true);
+}
+"""
+
+
+def photograph(page, columns: list) -> bytes:
+    """A screenshot of some nodes side by side, PNG."""
+    place = page.evaluate(PLACE, columns)
+    page.wait_for_timeout(1500)
+    box = {"x": place["x"] - MARGIN, "y": place["y"] - MARGIN / 2}
+    return page.screenshot(clip=box | {"width": place["width"] + 2 * MARGIN, "height": place["height"] + 1.5 * MARGIN})
+
+
+def panel(page, key: str) -> bytes:
+    """A screenshot of the panel on a training node, PNG."""
+    page.evaluate(PLACE, [[(key, 480)]])
+    page.evaluate(BOTTOM, key)
+    page.wait_for_timeout(1500)
+    return page.locator(".purecc-panel:visible").first.screenshot()
+
+
+def sheet(page, client: Client, key: str, past: dict) -> bytes:
+    """What a report shows on its node, as it made it."""
+    node = str(page.evaluate("key => made[key].id", key))
+    return client.image(past["outputs"][node]["images"][0])
+
+
+def save(name: str, taken: bytes) -> None:
+    """Writes a page's picture, no wider than it is shown and no larger than need be."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(taken)).convert("RGB")
+    if picture.width > WIDEST:
+        height = round(picture.height * WIDEST / picture.width)
+        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    for quality in (80, 65, 50, 35):
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=6)
+        if file.tell() < LARGEST:
+            break
+    (IMAGES / f"{name}.webp").write_bytes(file.getvalue())
+
+
+def make() -> None:
+    """Makes the pictures, in an environment that has everything."""
+    from playwright.sync_api import sync_playwright
+
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        serving.link_pack(base)
+        references = base / "input" / NAME
+        references.mkdir(parents=True)
+        for file in (host.ROOT / "purecc" / "tiny" / "concept").glob("0*"):
+            (references / file.name).write_bytes(file.read_bytes())
+        comfyui = Path(os.environ["COMFYUI_PATH"])
+        with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
+            client = Client(server.address)
+            for setting, value in pictures.SETTINGS.items():
+                client.post(f"/settings/{setting}", value)
+            page = chromium.new_context(viewport={"width": 1100, "height": 1250}).new_page()
+            frontend.visit(page, server.address)
+            page.evaluate("() => app.graph.clear()")
+            page.evaluate(ADD, GRAPH)
+            ended = frontend.run(page)
+            if ended["name"] != "execution_success":
+                raise SystemExit(f"The graph ended with {json.dumps(ended)[:2000]}")
+            past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
+            page.evaluate("() => app.refreshComboInNodes()")
+            page.evaluate(ADD, LATER)
+            page.wait_for_timeout(2000)
+            for name, shown in PAGES.items():
+                if isinstance(shown, list):
+                    save(name, photograph(page, shown))
+                elif shown.endswith("panel"):
+                    save(name, panel(page, shown.split()[0]))
+                else:
+                    save(name, sheet(page, client, shown.split()[0], past))
+            chromium.close()
+
+
+def main() -> int:
+    """Makes the pictures here if this interpreter can, else in the pack's own environment."""
+    if os.environ.get("PURECC_PICTURES"):
+        make()
+        return 0
+    ready = host.prepare(tests=True)
+    environment = os.environ | {"COMFYUI_PATH": str(ready.comfyui), "PURECC_PICTURES": "1"}
+    return subprocess.run([ready.python, __file__], env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
