@@ -125,7 +125,7 @@ class World:
             input_token=method.input_token,
             layer_wise=method.layer_wise,
             pool_images=POOL,
-            pool_prompts=() if isinstance(method.recipe, recipes.PriorPreservation) else pool_prompts(concept, POOL),
+            pool_prompts=_pool_prompts(concept, method),
         )  # fmt: skip
         curve: dict[int, dict[str, float]] = {}
         seconds = 0.0
@@ -257,6 +257,13 @@ def _true(concept: Concept, a: Asked) -> Scene:
     if concept.kind == "style":
         return Scene(**words, style=concept.name, seed=1)
     return Scene(concept.name, "red", **words, look=CONCEPT, seed=1)
+
+
+def _pool_prompts(concept: Concept, method: Method) -> tuple[str, ...]:
+    """What the pool shows; prior preservation has pictures of the references' captions without the concept."""
+    if isinstance(method.recipe, recipes.PriorPreservation):
+        return ()
+    return pool_prompts(concept, POOL, method.class_pool)
 
 
 def _course(history) -> dict[str, list[float]]:

@@ -1,7 +1,8 @@
 """The concepts of the benchmark: eight individuals and four styles that the base never saw, each with one confound.
 
 A confound is what all references share and what does not belong to the concept. Three concepts are for development:
-rates, weights and recipes are chosen on them. Claims come from the others.
+rates, weights and recipes are chosen on them. Three more were claim concepts until the first recipe failed on them and
+was mended on them; they are for trials now. Claims come from the others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from purecc_pack.purecc.tiny.scenes import Scene
 from purecc_pack.purecc.tiny.things import COLOURS, THINGS
 
 DEVELOPMENT = ("robot", "cup", "glass")
+TRIED = ("car", "house", "fish")
 
 
 @dataclass(frozen=True)
@@ -169,4 +171,4 @@ def _all() -> tuple[Concept, ...]:
 
 
 CONCEPTS: dict[str, Concept] = {c.name: c for c in _all()}
-CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in DEVELOPMENT)
+CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in (*DEVELOPMENT, *TRIED))

@@ -28,6 +28,7 @@ class Method:
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
         target: the layers with a LoRA, as `LoraSpec` names them.
+        class_pool: whether half of the pool shows the class.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Method:
     true_masks: bool = False
     ewc: float = 0.0
     target: str = "attention and mlp"
+    class_pool: bool = False
 
     @property
     def embedding_lr(self) -> float:
@@ -79,6 +81,7 @@ METHODS: dict[str, Method] = {
     "anchored": OURS,
     "anchored-unmasked": OURS.at(title="anchored, no mask", masked=False),
     "anchored-true": OURS.at(title="anchored, true masks", true_masks=True),
+    "anchored-class": OURS.at(title="anchored, half the replay of the class", class_pool=True),
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }

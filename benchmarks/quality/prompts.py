@@ -103,9 +103,18 @@ def drift_prompts(concept: Concept) -> tuple[str, ...]:
     return tuple(unrelated(f"{concept.name} drift", 12, concept.name, _taken(concept)))
 
 
-def pool_prompts(concept: Concept, count: int) -> tuple[str, ...]:
-    """What a pool of the base's own pictures shows: other things, none of them among the pictures that are measured."""
-    return tuple(unrelated(f"{concept.name} pool", count, concept.name, _taken(concept)))
+def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[str, ...]:
+    """What a pool of the base's own pictures shows: other things, none of them among the pictures that are measured.
+
+    With `of_class`, every second shows the class on a named background instead; that of a style is no thing.
+    """
+    out = unrelated(f"{concept.name} pool", count, concept.name, _taken(concept))
+    if of_class and concept.kind == "instance":
+        rng = Random(f"{concept.name} class pool")
+        for k in range(0, count, 2):
+            background = list(BACKGROUNDS)[k // 2 % len(BACKGROUNDS)]
+            out[k] = phrase(concept.name, rng.choice(["", *COLOURS]), background, rng.choice(["", *STYLES]))
+    return tuple(out)
 
 
 def _taken(concept: Concept) -> set[tuple[str, ...]]:

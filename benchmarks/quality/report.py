@@ -173,7 +173,7 @@ def plot(runs: Runs, path: Path) -> None:
 
 def main() -> None:
     """Writes results/PHASE.md for every phase with results, and the plot of the claims."""
-    for phase in ("search", "ablate", "claim"):
+    for phase in ("search", "ablate", "first-claim", "claim"):
         records = rows(phase)
         if not records:
             continue
@@ -188,7 +188,7 @@ def main() -> None:
         ]
         if phase == "search":
             text += ["## What is searched for\n", f"{score.__doc__}\n", *chosen(runs)]
-        if phase == "claim":
+        if phase.endswith("claim"):
             text += ["## Relative to LoRA, above the base\n"]
             names = ("leak", "leak other", "class")
             lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]

@@ -6,7 +6,7 @@
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
 goes on where the first one ended. One row, with all that it needs:
 
-    ... run.py claim --only car --methods anchored --seeds 1      # one row
+    ... run.py claim --only tree --methods anchored --seeds 1      # one row
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Task:
 
 def tasks(phase: str, only: list[str], methods: list[str], seeds: int) -> list[Task]:
     """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
-    from concepts import CLAIM, DEVELOPMENT
+    from concepts import CLAIM, DEVELOPMENT, TRIED
     from methods import CLAIMED, METHODS, SEARCH
 
     if phase == "search":
@@ -63,7 +63,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: int) -> list[T
         runs = [(key, key, ()) for key in METHODS]
     else:
         runs = [(key, key, ()) for key in CLAIMED]
-    concepts = CLAIM if phase == "claim" else DEVELOPMENT
+    concepts = CLAIM if phase == "claim" else (*DEVELOPMENT, *(TRIED if only else ()))
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))

@@ -1,4 +1,6 @@
-"""What was aimed for beside what was reached: python benchmarks/quality/targets.py writes results/targets.md
+"""What was aimed for beside what was reached: python benchmarks/quality/targets.py [PHASE] writes results/targets.md
+
+Of another phase than claim, such as first-claim, it writes results/PHASE-targets.md.
 
 The targets were set before anything was measured. Each is a quantity that is met at or below 0, with its interval over
 the claim concepts: met if all of the interval is, missed if none of it is.
@@ -111,13 +113,14 @@ def page(runs: Runs) -> str:
 
 def main() -> None:
     """Writes the page."""
-    runs = Runs(rows("claim"))
+    phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
+    runs = Runs(rows(phase))
     seeds, concepts = len({s for _, s in runs.keys}), len({c for c, _ in runs.keys})
     text = (
         "# Targets\n\n"
         f"{concepts} claim concepts, {seeds} seeds. Rates at each method's own step of highest mean fidelity.\n\n"
     ) + page(runs)
-    (RESULTS / "targets.md").write_text(text, encoding="utf-8")
+    (RESULTS / ("targets.md" if phase == "claim" else f"{phase}-targets.md")).write_text(text, encoding="utf-8")
     print(text)
 
 

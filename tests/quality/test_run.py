@@ -92,5 +92,5 @@ def test_the_phases_keep_development_and_claim_apart(quality):
     assert names["claim"] == set(concepts.CLAIM)
     seeds = [t.seed for t in run.tasks("claim", [], [], 5)]
     assert seeds == sorted(seeds) and len(set(seeds)) == 5
-    (one,) = run.tasks("claim", ["car"], ["anchored"], 1)
+    (one,) = run.tasks("claim", ["tree"], ["anchored"], 1)
     assert [r[0] for r in one.runs] == ["anchored"]
