@@ -20,7 +20,7 @@ def test_the_state_is_the_history(comfyui):
     assert [row[5:] for row in rows] == [[None] * 3, [1.75, 3.0, 4.25], [None] * 3]
     assert [row[4] for row in rows] == [None, None, 0.1]
     columns = run.state()["columns"]
-    assert columns == live().COLUMNS and all(len(row) == len(columns) for row in rows)
+    assert columns == list(live().COLUMNS) and all(len(row) == len(columns) for row in rows)
     assert [columns.index(c) for c in ("step", "loss", "smooth", "lr", "drift", "lower", "upper")] == [
         0,
         1,
