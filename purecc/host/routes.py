@@ -88,8 +88,10 @@ async def _nothing_in(request: web.Request) -> None:
     try:
         body = await request.content.read(LONGEST_BODY + 1)
     except web.RequestPayloadError:  # said to be compressed, and is not
-        request.content.feed_eof()  # else aiohttp reads on after the answer, fails there, and drops the connection
-        raise web.HTTPBadRequest(text="The request's body cannot be read.") from None
+        request.content.feed_eof()  # else aiohttp reads on after the answer, and fails there
+        refused = web.HTTPBadRequest(text="The request's body cannot be read.")
+        refused.force_close()  # what would come next on this connection cannot be told from that body
+        raise refused from None
     if len(body) > LONGEST_BODY:
         raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
     if body.strip() not in (b"", b"{}"):
