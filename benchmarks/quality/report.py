@@ -123,7 +123,7 @@ def at_levels(runs: Runs, name: str) -> str:
     lines = []
     for m in runs.curves:
         found = [runs.matched(m, name, level) for level in LEVELS]
-        lines.append([runs.titles[m], *("-" if math.isnan(e.mean) else e for e in found)])
+        lines.append([runs.titles[m], *found])
     return table([f"{COLUMNS[name]} at fidelity", *(f"{level:g}" for level in LEVELS)], lines)
 
 

@@ -17,7 +17,6 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-PATH = HERE / "results" / "styles.jsonl"
 STYLE, SEEDS, POINTS = "glass", (0, 1, 2), (20, 40, 60, 80, 120)
 MODULATION = r".*\.(context_block|x_block)\.adaLN_modulation\.1"
 COLUMNS = {"fidelity": "style on the requested background", "likeness": "likeness", "leak": "its ground, unnamed"}
@@ -34,7 +33,8 @@ def main() -> None:
     from bench import CFG, Budget, World
     from concepts import CONCEPTS
     from methods import METHODS
-    from report import table
+    from report import RESULTS, table
+    from report import rows as results
     from run import STATE
 
     ours = METHODS["anchored"].at(lr=4e-3)
@@ -47,9 +47,7 @@ def main() -> None:
         "anchored on modulation": (ours.at(target=MODULATION), CFG),
         "anchored on modulation, guidance 2": (ours.at(target=MODULATION), 2.0),
     }
-    known = {}
-    if PATH.is_file():
-        known = {(r["label"], r["seed"]): r for r in map(json.loads, PATH.read_text(encoding="utf-8").splitlines())}
+    known = {(r["label"], r["seed"]): r for r in results("styles")}
     world = World(STATE)
     for seed in SEEDS:
         for name, (method, guidance) in rows.items():
@@ -57,7 +55,7 @@ def main() -> None:
                 budget = Budget(POINTS[-1], POINTS, False, guidance=guidance)
                 record = {"label": name, **world.run(CONCEPTS[STYLE], method, seed, budget)[0]}
                 known[name, seed] = json.loads(json.dumps(record))
-                with PATH.open("a", encoding="utf-8") as file:
+                with (RESULTS / "styles.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
     lines = []
     for name in rows:
@@ -66,7 +64,7 @@ def main() -> None:
             lines.append([name, step, *(f"{fmean(c[key] for c in curves):.3f}" for key in COLUMNS)])
     head = f"Means over {len(SEEDS)} seeds; lr 4e-3, guidance {CFG:g} if not named.\n\n"
     text = f"# The style {STYLE}, step by step\n\n{head}" + table(["method", "step", *COLUMNS.values()], lines)
-    (HERE / "results" / "styles.md").write_text(text, encoding="utf-8")
+    (RESULTS / "styles.md").write_text(text, encoding="utf-8")
     print(text)
 
 

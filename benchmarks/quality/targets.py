@@ -8,6 +8,7 @@ the claim concepts: met if all of the interval is, missed if none of it is.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Target:
 
 def verdict(over: Estimate) -> str:
     """Met, missed, or neither by the interval."""
-    if over.mean != over.mean:
+    if math.isnan(over.mean):
         return "cannot be told: the curves do not meet"
     if over.high <= 0:
         return "met"

@@ -19,6 +19,7 @@ from purecc_pack.purecc.host.assembly import Assembly, assembled
 from purecc_pack.purecc.host.copies import trainable_world
 from purecc_pack.purecc.host.job import Job
 from purecc_pack.purecc.host.masking import with_masks
+from purecc_pack.purecc.host.planning import planned
 from purecc_pack.purecc.host.session import customise
 from purecc_pack.purecc.pool import draw_pool
 from purecc_pack.purecc.training import Callbacks, train
@@ -107,6 +108,8 @@ def measure(
                 chosen, pool, before = _with_halves(assembly, dataset), _random_pool(dataset, job), common
             steps = clock.Steps(device, shape.warmup, shape.timed)
             settings = replace(job.settings, steps=steps.total, batch=shape.batch)
+            plan = planned(assembly, dataset, replace(job, settings=settings))
+            settings = replace(settings, pass_limit=plan.pass_limit)
             callbacks = Callbacks(on_step=lambda _, steps=steps: steps.finished())
             run = (assembly.trainee, chosen, job.recipe, settings, callbacks, pool)
             before = {"latents": built[shape.pixels].seconds, **before}
@@ -132,6 +135,7 @@ def _prepared(
         with mock.patch.object(Branches, "__init__", timed_init):
             assembly = stack.enter_context(entered)
         parts.end()
+        planned(assembly, dataset, job)
         yield assembly
 
 

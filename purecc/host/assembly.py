@@ -17,15 +17,13 @@ from ..dataset import ConceptDataset
 from ..field import cat
 from ..files import Adapter
 from ..masks import mask_prompts
-from ..plan import Plan
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask
 from ..texts import class_prompt
 from ..training import Speaker, Trainee
-from .conditioning import HostConditioner, PromptCache, token_encoder
+from .conditioning import HostConditioner, PromptCache, TokenEncoder, token_encoder
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field
 from .job import Job
-from .planning import planned
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,13 @@ class Assembly:
         trainee: for the loop.
         field: the copy, and `trainee.model`.
         branches: the LoRAs on it.
-        plan: how the run fits into memory; its checkpointing is in place.
+        encoder: of a trained token, where there is one.
     """
 
     trainee: Trainee
     field: HostField
     branches: Branches
-    plan: Plan
+    encoder: TokenEncoder | None = None
 
 
 @contextmanager
@@ -87,9 +85,7 @@ def assembled(
         branches = Branches(field.module)
         stack.callback(branches.remove)
         trainee = _trainee(field, branches, caches, encoder, dataset, job, extractor)
-        plan = planned(field, trainee, dataset, job, encoder)
-        field.checkpointing.first(plan.count)
-        yield Assembly(trainee, field, branches, plan)
+        yield Assembly(trainee, field, branches, encoder)
 
 
 def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:

@@ -12,7 +12,7 @@ from ..live_bytes import LiveBytes
 from ..plan import Demand, Plan, choose, samples
 from ..recipes import LEARNER
 from ..training import Trainee
-from .conditioning import TokenEncoder
+from .assembly import Assembly
 from .dry_run import DryRun
 from .field import HostField
 from .job import Job
@@ -20,25 +20,31 @@ from .job import Job
 CHECKPOINTING = ("auto", "off", "all")
 
 
-def planned(
-    field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, encoder: TokenEncoder | None = None
-) -> Plan:
-    """The plan of a job on what memory there is now; on the CPU as the job says, "auto" being "off".
+def planned(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
+    """The plan of a job on what memory there is now, its checkpointing put in place.
+
+    On the CPU it is as the job says, "auto" being "off".
 
     Args:
-        field: the private copy.
-        trainee: what takes part.
+        assembly: what takes part.
         dataset: the references.
         job: what to train.
-        encoder: of a trained token; its weights are on the device too.
     """
+    plan = _chosen(assembly, dataset, job)
+    assembly.field.checkpointing.first(plan.count)
+    return plan
+
+
+def _chosen(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
+    field, encoder = assembly.field, assembly.encoder
+    field.checkpointing.first(0)
     blocks, limit = len(field.text_blocks), job.settings.pass_limit
     count = {"auto": None, "off": 0, "all": blocks}[job.checkpointing]
     if model_management.is_device_cpu(field.device):
         return Plan(count or 0, blocks, limit)
     modules = [field.base] if encoder is None else [field.base, encoder.model]
     resident = sum(w.nbytes for m in modules for w in (*m.parameters(), *m.buffers()))
-    asked = demand(field, trainee, dataset, job, resident)
+    asked = demand(field, assembly.trainee, dataset, job, resident)
     return choose(asked, int(model_management.get_free_memory(field.device)), count, limit)
 
 

@@ -25,6 +25,7 @@ from .embeddings import word_vectors
 from .field import check_model
 from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
+from .planning import planned
 from .rescue import Rescue
 
 
@@ -132,7 +133,7 @@ class _Watch:
         if inspection is not None:
             inspection.look(0, trainee, self._assembly.field)
             penalty = inspection.penalty and inspection.penalty(trainee, pool)
-        plan = self._assembly.plan
+        plan = planned(self._assembly, self._dataset, job)
         if plan.needs is not None:
             logging.info("PureCC, %r %s.", job.name, plan)
             self._listener.say(str(plan))

@@ -107,16 +107,17 @@ def gpu(monkeypatch, free):
 
 
 def planned(models, dataset, extractor, **values):
-    from purecc_pack.purecc.host import assembly, copies
+    from purecc_pack.purecc.host import assembly, copies, planning
 
     job = runs.job(recipe=pure(), **values)
     with (
         copies.trainable_world(),
         assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor) as made,
     ):
-        assert made.plan.count == made.field.checkpointing.count
+        plan = planning.planned(made, dataset, job)
+        assert plan.count == made.field.checkpointing.count
         assert not any(w.is_meta for w in made.field.module.parameters())
-        return made.plan
+        return plan
 
 
 def test_on_the_cpu_nothing_is_planned(models, dataset, extractor):
