@@ -11,7 +11,7 @@ from ..purecc.host.field import PRECISIONS
 from ..purecc.host.planning import CHECKPOINTING
 from ..purecc.host.saving import Saving
 from ..purecc.measure import UNRELATED_PROMPTS
-from ..purecc.training import Settings
+from ..purecc.settings import Settings
 
 SEED_NOTE = (
     "Of noise, noise levels, order and the LoRA's start. The same seed on the same machine gives the same result."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +11,7 @@ from torch import Tensor
 from . import objective
 from .dataset import Batch
 from .recipes import Recipe, Samples, Text, needs
-
-if TYPE_CHECKING:
-    from .training import Settings
+from .settings import Settings
 
 
 @dataclass(frozen=True)

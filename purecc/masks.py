@@ -17,7 +17,7 @@ from . import objective
 from .maps import blur, threshold, widen
 from .recipes import BASE
 from .texts import class_prompt
-from .training import Trainee
+from .trainee import Trainee
 
 DRAWS = 16
 EARLIEST, LATEST = 0.15, 0.5

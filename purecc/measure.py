@@ -8,7 +8,7 @@ import torch
 
 from .recipes import BASE, LEARNER
 from .sampling import times, trajectory
-from .training import Trainee
+from .trainee import Trainee
 
 UNRELATED_PROMPTS = (
     "a mountain lake at dawn",

@@ -13,7 +13,7 @@ from .dataset import ConceptItem
 from .measure import guided
 from .recipes import BASE
 from .texts import MARKER, ConceptTexts
-from .training import Trainee
+from .trainee import Trainee
 
 POOL_PROMPTS = (
     "a steam train crossing a bridge",

@@ -12,7 +12,7 @@ from . import sampling
 from .measure import guided
 from .recipes import BASE, LEARNER
 from .texts import MARKER, ConceptTexts, parse_caption
-from .training import Trainee
+from .trainee import Trainee
 
 
 @dataclass(frozen=True)

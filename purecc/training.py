@@ -5,118 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from .branches import Branches
-from .concept import ConceptEmbedding, LayerHooks
 from .dataset import ConceptDataset, ConceptItem, batches
 from .draws import Draws, draw
-from .field import Conditioner, VelocityField, velocities
+from .history import History, Step
 from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
+from .settings import Settings
 from .texts import ConceptTexts, class_prompt
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how fast to train.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: samples a pass.
-        accumulation: passes an optimiser step.
-        lr: peak learning rate of the LoRA.
-        embedding_lr: peak learning rate of the concept embeddings; 0 freezes them.
-        schedule: "constant", "cosine" or "linear" (both to zero), after the warmup.
-        warmup: steps from zero to the peak.
-        weight_decay: AdamW's, on the LoRA; the embeddings have none.
-        clip: the largest gradient norm; 0: no clipping.
-        density: of t, "logit_normal" or "uniform".
-        shift: of t, t' = s t / (1 + (s - 1) t).
-        seed: of batches, noise, t and the LoRA's start.
-        pass_limit: the most samples in one pass without gradient; None: all at once.
-    """
-
-    steps: int = 400
-    batch: int = 2
-    accumulation: int = 1
-    lr: float = 1e-4
-    embedding_lr: float = 1e-4
-    schedule: str = "constant"
-    warmup: int = 0
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    density: str = "logit_normal"
-    shift: float = 3.0
-    seed: int = 0
-    pass_limit: int | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a finished step has to tell.
-
-    Attributes:
-        number: from 1.
-        losses: mean over the batch of the total and of each part.
-        scales: λ of every sample of the step; empty where the recipe has none.
-        lr: the LoRA's rate.
-        seconds: since training began.
-        drift: of the model after this step, where the caller measured it.
-    """
-
-    number: int
-    losses: dict[str, float]
-    scales: tuple[float, ...]
-    lr: float
-    seconds: float
-    drift: float | None = None
-
-    @property
-    def quartiles(self) -> tuple[float, float, float] | None:
-        """Of λ over the samples of the step; the second is the median. None where the recipe has no λ."""
-        if not self.scales:
-            return None
-        return tuple(torch.tensor(self.scales, dtype=torch.float64).quantile(_QUARTERS).tolist())
-
-
-_QUARTERS = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
-
-
-@dataclass
-class History:
-    """All steps of a run, and what was measured beside them.
-
-    Attributes:
-        steps: finished steps in order.
-        stopped: whether it was ended before its last step.
-    """
-
-    steps: list[Step] = field(default_factory=list)
-    stopped: bool = False
-
-    @property
-    def losses(self) -> list[float]:
-        """The total of every step."""
-        return [s.losses["total"] for s in self.steps]
-
-    @property
-    def scales(self) -> list[float]:
-        """The median λ of every step; empty where the recipe has none."""
-        return [s.quartiles[1] for s in self.steps if s.scales]
-
-    @property
-    def drift(self) -> list[tuple[int, float]]:
-        """(step, drift) of every step after which it was measured."""
-        return [(s.number, s.drift) for s in self.steps if s.drift is not None]
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole run."""
-        return self.steps[-1].seconds if self.steps else 0.0
+from .trainee import Trainee
 
 
 def _raise(step: int, error: Exception) -> Settings:
@@ -143,47 +44,6 @@ class Callbacks:
 
 class TrainingDiverged(RuntimeError):
     """The loss or a gradient stopped being a finite number."""
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """How a branch is spoken to.
-
-    Attributes:
-        embedding: what [v] is for it.
-        conditioner: texts to conditioning, with that embedding in.
-    """
-
-    embedding: ConceptEmbedding
-    conditioner: Conditioner
-
-
-@dataclass(frozen=True)
-class Trainee:
-    """Everything that takes part in a run.
-
-    Attributes:
-        model: the velocity field, with branches on its network.
-        branches: LEARNER, and EXTRACTOR where the recipe needs one.
-        hooks: puts layer-wise vectors in.
-        speakers: LEARNER's always, EXTRACTOR's where there is one; the base speaks with this, else with the learner's.
-    """
-
-    model: VelocityField
-    branches: Branches
-    hooks: LayerHooks
-    speakers: Mapping[str, Speaker]
-
-    def speaker(self, branch: str | None) -> Speaker:
-        """Who speaks for a branch: θ1's embedding for θ1 and the base beside it; without θ1 always the learner's."""
-        return self.speakers[LEARNER if branch == LEARNER or EXTRACTOR not in self.speakers else EXTRACTOR]
-
-    def run(self, branch: str | None, x_t: Tensor, t: Tensor, texts: Sequence[str], limit: int | None = None) -> Tensor:
-        """V of one branch at [B, C, H, W] for B texts."""
-        speaker = self.speaker(branch)
-        prompts = speaker.conditioner(texts)
-        with self.branches.use(branch), self.hooks.use(speaker.embedding.layers):
-            return velocities(self.model, x_t, t, prompts, limit)
 
 
 def text_of(texts: ConceptTexts, which: str) -> str:

@@ -2,7 +2,7 @@
 
 
 def step(number, loss=1.0, scales=(), drift=None, seconds=None):
-    from purecc_pack.purecc.training import Step
+    from purecc_pack.purecc.history import Step
 
     losses = {"total": loss, "concept": loss}
     return Step(number, losses, scales, 1e-4, float(number if seconds is None else seconds), drift)

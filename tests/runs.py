@@ -56,7 +56,7 @@ def build(models, images=None, captions=CAPTIONS, kind="instance", class_word="r
 
 
 def settings(**values):
-    from purecc_pack.purecc.training import Settings
+    from purecc_pack.purecc.settings import Settings
 
     return Settings(**{"steps": 3, "batch": 2, "lr": 1e-2, "embedding_lr": 1e-2, **values})
 
@@ -65,7 +65,7 @@ def job(name="pure", recipe=None, kind="adapter", **values):
     """A short job; names of the loop's settings go there."""
     from purecc_pack.purecc.host.session import Job
     from purecc_pack.purecc.recipes import ConceptCustomisation
-    from purecc_pack.purecc.training import Settings
+    from purecc_pack.purecc.settings import Settings
 
     loop = {k: values.pop(k) for k in list(values) if k in Settings.__dataclass_fields__}
     return Job(name, recipe or ConceptCustomisation(), kind=kind, settings=settings(**loop), **values)

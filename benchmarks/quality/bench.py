@@ -27,12 +27,13 @@ from purecc_pack.purecc.host.session import Inspection, Job, customise
 from purecc_pack.purecc.host.tiny import load_tiny_checkpoint
 from purecc_pack.purecc.measure import DriftProbe
 from purecc_pack.purecc.recipes import BASE, EXTRACTOR, LEARNER
+from purecc_pack.purecc.settings import Settings
 from purecc_pack.purecc.tiny.individuals import CONCEPT
 from purecc_pack.purecc.tiny.probe import Probe
 from purecc_pack.purecc.tiny.renders import render
 from purecc_pack.purecc.tiny.scenes import Scene, segment
 from purecc_pack.purecc.tiny.scenes import draw as draw_scene
-from purecc_pack.purecc.training import Settings, Trainee
+from purecc_pack.purecc.trainee import Trainee
 
 NAME = "concept"
 IMAGE_SEEDS = 4

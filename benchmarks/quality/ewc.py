@@ -11,7 +11,7 @@ from torch import Tensor
 from purecc_pack.purecc import objective
 from purecc_pack.purecc.dataset import ConceptItem
 from purecc_pack.purecc.recipes import BASE, LEARNER
-from purecc_pack.purecc.training import Trainee
+from purecc_pack.purecc.trainee import Trainee
 
 
 def penalty(trainee: Trainee, pictures: Sequence[ConceptItem], weight: float) -> Callable[[], Tensor]:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from purecc_pack.purecc.dataset import ConceptDataset, ConceptItem
 from purecc_pack.purecc.host.job import Job
 from purecc_pack.purecc.recipes import LEARNER, Direction
-from purecc_pack.purecc.training import Callbacks, Trainee, train
+from purecc_pack.purecc.trainee import Trainee
+from purecc_pack.purecc.training import Callbacks, train
 
 _NOTHING = 1e-30  # a rate that trains and changes nothing
 

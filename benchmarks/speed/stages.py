@@ -9,7 +9,7 @@ from typing import Any
 from purecc_pack.purecc import recipes
 from purecc_pack.purecc.host.job import Job
 from purecc_pack.purecc.pool import POOL_PROMPTS
-from purecc_pack.purecc.training import Settings
+from purecc_pack.purecc.settings import Settings
 from speed.sizes import Size
 
 CLASS_WORD = "dog"

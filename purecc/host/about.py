@@ -11,8 +11,8 @@ import torch
 
 from .. import VERSION, files
 from ..dataset import ConceptDataset
+from ..history import History
 from ..recipes import describe
-from ..training import History
 
 
 def about(model, dataset: ConceptDataset, job, history: History) -> dict[str, str]:

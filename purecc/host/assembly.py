@@ -19,7 +19,7 @@ from ..files import Adapter
 from ..masks import mask_prompts
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask
 from ..texts import class_prompt
-from ..training import Speaker, Trainee
+from ..trainee import Speaker, Trainee
 from .conditioning import HostConditioner, PromptCache, TokenEncoder, token_encoder
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field

@@ -11,10 +11,12 @@ from torch import Tensor
 from ..branches import LoraSpec
 from ..dataset import ConceptDataset, ConceptItem
 from ..files import Adapter
+from ..history import Step
 from ..measure import UNRELATED_PROMPTS
 from ..previews import Preview
 from ..recipes import Recipe
-from ..training import Settings, Step, Trainee
+from ..settings import Settings
+from ..trainee import Trainee
 from .field import HostField
 
 

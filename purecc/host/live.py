@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ..curves import Smooth
-from ..training import Step
+from ..history import Step
 
 COLUMNS = ("step", "loss", "smooth", "lr", "drift", "lower", "median", "upper")
 """Of a row of a run's history, one a step; lower and upper are the quartiles of λ, and None is what there is not."""

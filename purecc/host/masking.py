@@ -12,7 +12,7 @@ from ..dataset import ConceptDataset
 from ..masks import concept_mask, mask_prompts
 from ..overlay import overlay
 from ..recipes import AnchoredLearning
-from ..training import Trainee
+from ..trainee import Trainee
 from .assembly import assembled
 from .copies import trainable_world
 from .job import Job

@@ -11,7 +11,7 @@ from ..field import Conditioner
 from ..live_bytes import LiveBytes
 from ..plan import Demand, Plan, choose, samples
 from ..recipes import LEARNER
-from ..training import Trainee
+from ..trainee import Trainee
 from .assembly import Assembly
 from .dry_run import DryRun
 from .field import HostField

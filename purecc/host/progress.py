@@ -8,7 +8,7 @@ from comfy import model_management
 from comfy.utils import ProgressBar
 from PIL import Image
 
-from ..training import Step
+from ..history import Step
 from .showing import say
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from comfy import model_management
 
-from ..training import Settings
+from ..settings import Settings
 from .field import HostField
 
 TIGHTENED = "Out of memory at step {step}: from here on every block is checkpointed and samples pass one by one."

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from ..dataset import ConceptDataset
 from ..files import Adapter
+from ..history import History, Step
 from ..overlay import tiled
 from ..previews import Preview
 from ..recipes import EXTRACTOR, needs
 from ..sheets import image
 from ..texts import validate_name
-from ..training import History, Step
 from .job import Job, Wishes
 from .live import CANCELLED, FAILED, FINISHED, RUNS, STOPPED, About, LiveRun, Sample
 from .masking import pictures

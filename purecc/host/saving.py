@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import files
 from ..curves import Smooth
 from ..files import Adapter
-from ..training import Step
+from ..history import Step
 from .live import LiveRun
 
 LONGEST_NAME = 100

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ..dataset import ConceptDataset
 from ..files import Adapter
+from ..history import History, Step
 from ..measure import DriftProbe
 from ..pool import draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool
-from ..training import Callbacks, History, Step, train
+from ..training import Callbacks, train
 from .about import about
 from .assembly import Assembly, assembled
 from .copies import trainable_world

@@ -133,7 +133,7 @@ def test_a_callback_ends_the_training(stage2):
 
 
 def test_quartiles_of_the_scale():
-    from purecc_pack.purecc.training import History, Step
+    from purecc_pack.purecc.history import History, Step
 
     step = Step(1, {"total": 1.0}, (1.0, 3.0), 1e-4, 0.0)
     assert step.quartiles == (1.5, 2.0, 2.5)
@@ -142,7 +142,7 @@ def test_quartiles_of_the_scale():
 
 
 def test_the_drift_of_a_run_is_that_of_its_steps():
-    from purecc_pack.purecc.training import History, Step
+    from purecc_pack.purecc.history import History, Step
 
     drifts = (None, 0.0, None, 0.25)
     steps = [Step(k, {"total": 1.0}, (), 1e-4, 0.0, drift) for k, drift in enumerate(drifts, start=1)]
