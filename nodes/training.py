@@ -50,7 +50,8 @@ class TrainExtractor(training_inputs.TrainingNode):
 
     @classmethod
     def execute(cls, model, clip, dataset, **values) -> io.NodeOutput:
-        job = Job(recipe=recipes.ConceptCustomisation(), kind="extractor", **training_inputs.job_options(values))
+        recipe, more = recipes.ConceptCustomisation(), training_inputs.job_options(values, dataset.kind)
+        job = Job(recipe=recipe, kind="extractor", **more)
         adapter, loss = run(model, clip, dataset, job, title="extractor", **training_inputs.run_options(values, cls))
         return io.NodeOutput(adapter, loss)
 
@@ -178,7 +179,7 @@ class PureLearning(training_inputs.TrainingNode):
             recipe=_recipe(values),
             pool_images=values["pool_images"],
             pool_prompts=_pool_prompts(values),
-            **training_inputs.job_options(values),
+            **training_inputs.job_options(values, dataset.kind),
         )
         options = training_inputs.run_options(values, cls)
         adapter, loss = run(model, clip, dataset, job, title="pure learning", extractor=extractor, **options)

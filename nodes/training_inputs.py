@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..purecc.branches import TARGETS, LoraSpec
+from ..purecc.branches import AUTO, TARGETS, LoraSpec, layers
 from ..purecc.host.field import PRECISIONS
 from ..purecc.host.planning import CHECKPOINTING
 from ..purecc.host.saving import Saving
@@ -87,9 +87,10 @@ def rare() -> list[io.Input]:
         ),
         io.Combo.Input(
             "target_layers",
-            options=list(TARGETS),
+            options=[*TARGETS, AUTO],
             advanced=True,
-            tooltip="The layers that get a LoRA. The paper's: attention.",
+            tooltip="The layers that get a LoRA. The paper's: attention. by kind: attention and mlp for a thing, "
+            "modulation for a style.",
         ),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True, tooltip="Batches an optimiser step."),
         io.Combo.Input(
@@ -271,16 +272,16 @@ def settings(values: dict[str, Any]) -> Settings:
     )
 
 
-def lora(values: dict[str, Any]) -> LoraSpec:
-    """The LoRA's shape from a node's inputs."""
-    return LoraSpec(values["rank"], values["alpha"] or float(values["rank"]), values["target_layers"])
+def lora(values: dict[str, Any], kind: str) -> LoraSpec:
+    """The LoRA's shape from a node's inputs and the kind of the concept."""
+    return LoraSpec(values["rank"], values["alpha"] or float(values["rank"]), layers(values["target_layers"], kind))
 
 
-def job_options(values: dict[str, Any]) -> dict[str, Any]:
-    """The rest of a job from a node's inputs."""
+def job_options(values: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The rest of a job from a node's inputs and the kind of the concept."""
     return {
         "name": values["name"],
-        "lora": lora(values),
+        "lora": lora(values, kind),
         "settings": settings(values),
         "input_token": values["input_token"],
         "layer_wise": values["layer_wise"],

@@ -7,7 +7,7 @@ All recipes run in the one loop of `training`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
@@ -216,30 +216,40 @@ class PriorPreservation:
 class AnchoredLearning:
     """The concept is learned where it is; elsewhere, and wherever it is not asked for, the model is tied to the base.
 
-    M ‖v_θ2(x_t | y_complete) − v‖² + F ‖v_θ2(x_t | y_complete) − v_b‖² + m ‖v_θ2(z | p) − v_base(z | p)‖²
+    M ‖v_θ2(x_t | y_complete) − v_s‖² + F ‖v_θ2(x_t | y_complete) − v_b‖² + m ‖v_θ2(z | p) − v_base(z | p)‖²
     [+ η L_PureCC], in the mean over places, where v_b = v_base(x_t | y_base) is PureCC's v_original (9) from the
-    untouched base, M is the mask of the concept in the reference, F = (1 − M)(1 − E), and (z, p) is, by a coin for each
-    sample, (x_t, y_base) or a noised picture of the base's own with its prompt.
+    untouched base, v_s = v_b + s (v − v_b), M is the mask of the concept in the reference, F = (1 − M)(1 − E), and
+    (z, p) is, by a coin for each sample, (x_t, y_base) or a noised picture of the base's own with its prompt.
 
     E is where the base, at this x_t, still expects the class: where its class prompt makes a difference to none, and a
     little beyond. In much noise that is wide, since the base cannot know yet where the thing of this reference is.
     To hold the model to the base there would teach it to draw the base's own thing beside the concept.
+
+    Guidance draws what the text adds to the empty prompt several times over. The base knows its own styles by sight,
+    so that near the end the text adds little; of a new one it would have to learn that, and is held from it. So a
+    style, which changes every place, is learned at half strength.
 
     Attributes:
         weight: m.
         masked: whether M is used; without it M = 1 and the first two terms are L_CC (3).
         replay: whether the anchor also holds pictures of the base's own; without them it is DOP's.
         eta: η of L_PureCC (14) with λ* and v_original from the base beside it; above 0 it needs an extractor.
+        strength: s; None: what `for_kind` gives, else 1.
     """
 
     weight: float = 1.0
     masked: bool = True
     replay: bool = True
     eta: float = 0.0
+    strength: float | None = None
 
     @property
     def _anchor(self) -> Text:
         return "anchor" if self.replay else "base"
+
+    @property
+    def _strength(self) -> float:
+        return 1.0 if self.strength is None else self.strength
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -248,19 +258,23 @@ class AnchoredLearning:
         passes = [COMPLETE, Pass(LEARNER, text, grad=True), Pass(BASE, text)]
         if self.masked:
             passes += [_ORIGINAL, *_EXPECTED]
+        if self._strength != 1:
+            passes.append(_ORIGINAL)
         if self.eta:
             passes += [_ORIGINAL, Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
         return tuple(dict.fromkeys(passes))
 
     def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """The concept's part, the anchor's, and with η that of pure learning."""
-        complete, text = v[COMPLETE], self._anchor
+        complete, target, text = v[COMPLETE], references.target, self._anchor
+        if self._strength != 1:
+            target = objective.partial_target(target, v[_ORIGINAL], self._strength)
         if self.masked:
             mask = references.mask
             far = (1 - mask) * (1 - expected(*(v[p] for p in _EXPECTED)))
-            concept = objective.regional_loss(complete, references.target, v[_ORIGINAL], mask, far)
+            concept = objective.regional_loss(complete, target, v[_ORIGINAL], mask, far)
         else:
-            concept = objective.concept_loss(complete, references.target)
+            concept = objective.concept_loss(complete, target)
         kept = objective.concept_loss(v[Pass(LEARNER, text, grad=True)], v[Pass(BASE, text)])
         total = concept + self.weight * kept
         parts = {"concept": concept.detach(), "preservation": kept.detach()}
@@ -283,6 +297,17 @@ BEYOND = 1 / 12
 def expected(v_class: Tensor, v_empty: Tensor) -> Tensor:
     """E of `AnchoredLearning`, [B, 1, H, W] in [0, 1], from the base's velocities [B, C, H, W]."""
     return maps.widen(maps.threshold(maps.blur(maps.difference(v_class, v_empty))), BEYOND)
+
+
+STYLE_STRENGTH = 0.5
+"""s of a style."""
+
+
+def for_kind(recipe: Recipe, kind: str) -> Recipe:
+    """The recipe as it is run for a kind of concept: a style has `STYLE_STRENGTH` in anchored learning, if s is not set."""
+    if kind == "style" and isinstance(recipe, AnchoredLearning) and recipe.strength is None:
+        return replace(recipe, strength=STYLE_STRENGTH)
+    return recipe
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from prompts import GROUPS, SHORT, Asked, asked, drift_prompts, pool_prompts
 from torch import Tensor
 
 from purecc_pack.purecc import files, recipes, sampling
-from purecc_pack.purecc.branches import LoraSpec
+from purecc_pack.purecc.branches import LoraSpec, layers
 from purecc_pack.purecc.dataset import ConceptItem
 from purecc_pack.purecc.field import velocities
 from purecc_pack.purecc.files import Adapter
@@ -118,7 +118,7 @@ class World:
             name=NAME,
             recipe=method.recipe,
             kind="extractor" if isinstance(method.recipe, recipes.ConceptCustomisation) else "adapter",
-            lora=LoraSpec(budget.rank, float(budget.rank), method.target),
+            lora=LoraSpec(budget.rank, float(budget.rank), layers(method.target, concept.kind)),
             settings=Settings(
                 steps=budget.steps, batch=budget.batch, lr=method.lr, embedding_lr=method.embedding_lr, seed=seed,
                 warmup=10,
@@ -160,7 +160,8 @@ class World:
         dataset = self.with_true_masks(concept) if method.true_masks else self.dataset(concept)
         outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
         record = {
-            "concept": concept.name, "title": method.title, "seed": seed, "recipe": recipes.describe(method.recipe),
+            "concept": concept.name, "title": method.title, "seed": seed,
+            "recipe": recipes.describe(recipes.for_kind(method.recipe, concept.kind)),
             "lr": method.lr, "embedding_lr": method.embedding_lr, "budget": asdict(budget),
             "base": self.base_figures(concept, kept["base"], kept["other"]), "curve": curve,
             "training": _course(outcome.history),

@@ -27,7 +27,7 @@ class Method:
         layer_wise: whether there is a vector for every block.
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
-        target: the layers with a LoRA, as `LoraSpec` names them.
+        target: the layers with a LoRA, as `branches.layers` takes them.
         class_pool: whether half of the pool shows the class.
     """
 
@@ -55,7 +55,7 @@ class Method:
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
-OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3)
+OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3, target="by kind")
 
 METHODS: dict[str, Method] = {
     "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),

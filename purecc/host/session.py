@@ -17,7 +17,7 @@ from ..history import History, Step
 from ..measure import DriftProbe
 from ..pool import draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
-from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool
+from ..recipes import EXTRACTOR, LEARNER, for_kind, needs, needs_mask, needs_pool
 from ..training import Callbacks, train
 from .about import about
 from .assembly import Assembly, assembled
@@ -75,6 +75,7 @@ def customise(
         OutOfMemory: the device's memory is too small, whatever is computed again.
     """
     check_model(model)
+    job = replace(job, recipe=for_kind(job.recipe, dataset.kind))
     if job.drift_every and not job.drift_prompts:
         raise ValueError("Drift is to be measured and there are no prompts: give some in drift_prompts.")
     _check_extractor(clip, job, extractor)

@@ -20,6 +20,8 @@ RECIPES = {
     "without mask": {"masked": False},
     "without both": {"masked": False, "replay": False, "weight": 1.5},
     "with η": {"eta": 0.7},
+    "at half strength": {"strength": 0.5},
+    "at half strength, without mask": {"strength": 0.5, "masked": False},
     "without both, with η": {"masked": False, "replay": False, "eta": 0.7},
 }
 # (branch, samples, gradient) of one step's passes, batch 2: those of one branch and like gradient together,
@@ -31,6 +33,8 @@ PASSES = {
     "without mask": [(None, 2, False), LEARNER],
     "without both": [(None, 2, False), LEARNER],
     "with η": [(None, 8, False), THETA1, LEARNER],
+    "at half strength": [(None, 8, False), LEARNER],
+    "at half strength, without mask": [(None, 4, False), LEARNER],
     "without both, with η": [(None, 2, False), THETA1, LEARNER],
 }
 
@@ -69,6 +73,8 @@ def written_out(trainee, recipe, items, trace, anchors):
 
     x, s, prompts = anchors
     complete, base = v("learner", [i.texts.complete for i in items]), v(None, [i.texts.base for i in items], False)
+    if recipe.strength is not None:
+        target = recipe.strength * target + (1 - recipe.strength) * base
     loss = mse(complete, target)
     if recipe.masked:
         classes, nothing = v(None, ["a robot"] * 2, False), v(None, ["", ""], False)
