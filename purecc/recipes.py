@@ -304,7 +304,7 @@ STYLE_STRENGTH = 0.5
 
 
 def for_kind(recipe: Recipe, kind: str) -> Recipe:
-    """The recipe as it is run for a kind of concept: a style has `STYLE_STRENGTH` in anchored learning, if s is not set."""
+    """The recipe as run for a kind of concept: a style is anchored at `STYLE_STRENGTH` if no s is set."""
     if kind == "style" and isinstance(recipe, AnchoredLearning) and recipe.strength is None:
         return replace(recipe, strength=STYLE_STRENGTH)
     return recipe
