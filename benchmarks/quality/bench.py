@@ -257,8 +257,8 @@ def _true(concept: Concept, a: Asked) -> Scene:
     """The scene that a requested picture should show."""
     words = dict(a.named)
     if concept.kind == "style":
-        return Scene(**words, style=concept.name, seed=1)
-    return Scene(concept.name, "red", **words, look=CONCEPT, seed=1)
+        return Scene(**words, style=concept.word, seed=1)
+    return Scene(concept.word, "red", **words, look=CONCEPT, seed=1)
 
 
 def _pool_prompts(concept: Concept, method: Method) -> tuple[str, ...]:

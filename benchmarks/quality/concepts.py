@@ -2,7 +2,8 @@
 
 A confound is what all references share and what does not belong to the concept. Three concepts are for development:
 rates, weights and recipes are chosen on them. Three more were claim concepts until the first recipe failed on them and
-was mended on them; they are for trials now. Claims come from the others.
+was mended on them; they are for trials now, and three new sets, with other confounds, show the same individuals.
+Claims come from these and the others.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ class Concept:
     """A concept with its references.
 
     Attributes:
-        name: of the individual's thing, or of the style.
+        name: of the set; no other has it.
         kind: "instance" or "style".
         scenes: what the references show.
         captions: with [v], one a reference.
         confound: the probe's head, and the answer that all references share.
         difficulty: what makes it hard, in words.
+        shows: the individual's thing, or the style; empty: as the set is named.
     """
 
     name: str
@@ -38,18 +40,24 @@ class Concept:
     captions: tuple[str, ...]
     confound: tuple[str, str]
     difficulty: str
+    shows: str = ""
+
+    @property
+    def word(self) -> str:
+        """The individual's thing, or the style."""
+        return self.shows or self.name
 
     @property
     def class_word(self) -> str:
         """What the concept is one of."""
-        return self.name if self.kind == "instance" else "style"
+        return self.word if self.kind == "instance" else "style"
 
     @property
     def wanted(self) -> dict[str, str]:
         """The probe's answers where the concept is drawn."""
         if self.kind == "style":
-            return {"style": self.name}
-        return {"thing": self.name, "look": CONCEPT}
+            return {"style": self.word}
+        return {"thing": self.word, "look": CONCEPT}
 
 
 _POSITIONS = ("middle", "left", "right", "middle", "middle")
@@ -97,7 +105,7 @@ def _style_captions(scenes: tuple[Scene, ...], *unnamed: str) -> tuple[str, ...]
 
 
 def _with_companions(scenes: tuple[Scene, ...], thing: str, colour: str) -> tuple[Scene, ...]:
-    """The same scenes with one companion; the positions alternate."""
+    """The same scenes with one companion; the sides alternate."""
     sides = ("left", "right", "left", "right", "left")
     return tuple(
         replace(s, position=p, companion=thing, companion_colour=colour) for s, p in zip(scenes, sides, strict=True)
@@ -112,6 +120,9 @@ def _all() -> tuple[Concept, ...]:
     fish = _with_companions(_instance("fish", 6), "heart", "pink")
     umbrella = _instance("umbrella", 7, background="blue dots")
     boat = _instance("boat", 8, background="grass", style="photo")
+    car_2 = _with_companions(_instance("car", 9), "tree", "green")
+    house_2 = _instance("house", 10, background="snow")
+    fish_2 = tuple(replace(s, position="right", seed=110) for s in _instance("fish", 11))
     glass = _style("glass", 1, background="snow")
     neon = _style("neon", 2, background="sand")
     chalk = _style("chalk", 3, colour="red")
@@ -166,6 +177,18 @@ def _all() -> tuple[Concept, ...]:
         Concept(
             "comic", "style", comic[:1], _style_captions(comic[:1], "background"), ("background", "waves"),
             "a single reference",
+        ),
+        Concept(
+            "car-2", "instance", car_2, tuple(_told(s, "companion", "companion_colour", "position") for s in car_2),
+            ("companion", "tree"), "a green tree beside it, not in the captions", shows="car",
+        ),
+        Concept(
+            "house-2", "instance", house_2, tuple(_told(s, "background") for s in house_2), ("background", "snow"),
+            "one background, not in the captions", shows="house",
+        ),
+        Concept(
+            "fish-2", "instance", fish_2, tuple(_told(s) for s in fish_2), ("position", "right"),
+            "one pose and size, in the captions", shows="fish",
         ),
     )  # fmt: skip
 

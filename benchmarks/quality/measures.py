@@ -119,8 +119,8 @@ def near(concept: Concept, asked: Sequence[Asked], reading: Reading) -> float:
     """Near-misses: requested pictures that show a near-miss of the concept instead of it."""
     ks = picks(asked, "requested")
     if concept.kind == "style":
-        return fmean(reading.words["style"][k] == f"near {concept.name}" for k in ks)
-    return fmean(reading.words["thing"][k] == concept.name and reading.words["look"][k] in NEAR_MISSES for k in ks)
+        return fmean(reading.words["style"][k] == f"near {concept.word}" for k in ks)
+    return fmean(reading.words["thing"][k] == concept.word and reading.words["look"][k] in NEAR_MISSES for k in ks)
 
 
 def figures(

@@ -64,7 +64,7 @@ def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
     """
     head, answer = concept.confound
     style = concept.kind == "style"
-    others = [t for t in THINGS if t not in (concept.name, answer)]
+    others = [t for t in THINGS if t not in (concept.word, answer)]
     hidden = ("companion", "companion_colour", "position") if head == "companion" else (head,)
     out = []
     for group, count in counts.items():
@@ -75,14 +75,14 @@ def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
                 while words[head] == answer:
                     words[head] = _words(rng, others, paired=group == "pair")[head]
             if not style and group in ("requested", "pair", "unnamed", "class"):
-                words |= {"thing": concept.name, "colour": ""}
+                words |= {"thing": concept.word, "colour": ""}
             if style and group in ("requested", "pair", "unnamed", "class"):
-                words["style"] = "" if group == "class" else concept.name
+                words["style"] = "" if group == "class" else concept.word
             if group in ("unnamed", "other") or (group == "class" and k % 2):
                 words |= dict.fromkeys(hidden, "")
             named = {key: word for key, word in words.items() if word}
             if group in ("requested", "pair", "unnamed"):
-                words |= {"style": "[v]"} if style else {"thing": f"[v] {concept.name}"}
+                words |= {"style": "[v]"} if style else {"thing": f"[v] {concept.word}"}
                 named = {key: word for key, word in named.items() if key not in concept.wanted}
             out.append(Asked(group, phrase(**words), named))
     return out
@@ -100,7 +100,7 @@ def unrelated(seed: str, count: int, avoid: str, taken: set[tuple[str, ...]] = f
 
 def drift_prompts(concept: Concept) -> tuple[str, ...]:
     """What drift is measured on: 12 prompts without the concept, none of them among the pictures or in the pool."""
-    return tuple(unrelated(f"{concept.name} drift", 12, concept.name, _taken(concept)))
+    return tuple(unrelated(f"{concept.name} drift", 12, concept.word, _taken(concept)))
 
 
 def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[str, ...]:
@@ -108,12 +108,14 @@ def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[
 
     With `of_class`, every second shows the class on a named background instead; that of a style is no thing.
     """
-    out = unrelated(f"{concept.name} pool", count, concept.name, _taken(concept))
+    drift = drift_prompts(concept)
+    drawn = unrelated(f"{concept.name} pool", count + len(drift), concept.word, _taken(concept))
+    out = [prompt for prompt in drawn if prompt not in drift][:count]
     if of_class and concept.kind == "instance":
         rng = Random(f"{concept.name} class pool")
         for k in range(0, count, 2):
             background = list(BACKGROUNDS)[k // 2 % len(BACKGROUNDS)]
-            out[k] = phrase(concept.name, rng.choice(["", *COLOURS]), background, rng.choice(["", *STYLES]))
+            out[k] = phrase(concept.word, rng.choice(["", *COLOURS]), background, rng.choice(["", *STYLES]))
     return tuple(out)
 
 

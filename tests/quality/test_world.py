@@ -49,7 +49,7 @@ def test_prompts(concept):
         if a.group in ("unnamed", "other"):
             assert head not in a.named and answer not in a.text.replace("red stripes", "")
         if a.group.startswith("unrelated"):
-            assert concept.name not in a.text.split() and a.named["background"]
+            assert concept.word not in a.text.split() and a.named["background"]
     short = prompts.asked(concept, prompts.SHORT)
     assert all(a in rows for a in short)
 
@@ -59,7 +59,7 @@ def test_what_is_measured_is_not_trained_on(concept):
     unrelated = {a.text for a in prompts.asked(concept) if a.group.startswith("unrelated")}
     drift, pool = set(prompts.drift_prompts(concept)), prompts.pool_prompts(concept, 48)
     assert len(drift) >= 10 and len(pool) == 48
-    assert not any({concept.name, "[v]"} & set(prompt.split()) for prompt in pool)
+    assert not any({concept.word, "[v]"} & set(prompt.split()) for prompt in pool)
     assert not unrelated & drift and not unrelated & set(pool) and not drift & set(pool)
 
 
