@@ -13,8 +13,8 @@ def anchored(**values):
     return AnchoredLearning(**values)
 
 
-def job(**values):
-    return runs.job(recipe=anchored(), pool_images=2, pool_prompts=("a lake",), **{"steps": 1, **values})
+def job(strength=None, **values):
+    return runs.job(recipe=anchored(strength=strength), pool_images=2, pool_prompts=("a lake",), **{"steps": 1, **values})
 
 
 def silent(text):
@@ -131,6 +131,14 @@ def test_no_masks_are_looked_for_where_none_are_used(models, dataset):
     style = runs.build(models, captions=["a house, in [v] style"], kind="style", class_word="style")
     runs.customise(models, style, job(), quiet)
     assert not quiet.masked and not any("looking" in text for text in quiet.texts)
+
+
+def test_a_style_is_learned_at_half_strength_if_nothing_else_is_set(models, dataset):
+    style = runs.build(models, captions=["a house, in [v] style"], kind="style", class_word="style")
+    ids = {s: runs.customise(models, style, job(strength=s)).adapter.id for s in (None, 0.5, 1.0)}
+    assert ids[None] == ids[0.5] != ids[1.0]
+    things = {s: runs.customise(models, dataset, job(strength=s)).adapter.id for s in (None, 0.5, 1.0)}
+    assert things[None] == things[1.0] != things[0.5]
 
 
 @pytest.mark.parametrize("text", ["looking for the robot in picture 2", "copying the model"])

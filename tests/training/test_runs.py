@@ -113,7 +113,12 @@ def test_a_class_word_of_several_tokens(models):
 def test_other_shapes_of_lora(models, dataset):
     from purecc_pack.purecc.branches import LoraSpec
 
-    for targets, layers in (("attention and second attention", 11), ("attention and mlp", 17), ("all blocks", 21)):
+    for targets, layers in (
+        ("attention and second attention", 11),
+        ("attention and mlp", 17),
+        ("all blocks", 21),
+        ("modulation", 4),
+    ):
         spec = LoraSpec(rank=2, alpha=1.0, targets=targets)
         adapter = runs.customise(models, dataset, runs.job(steps=1, lora=spec)).adapter
         ups = {k: v for k, v in adapter.lora.items() if k.endswith("lora_up.weight")}
