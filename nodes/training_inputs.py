@@ -168,14 +168,15 @@ def rare() -> list[io.Input]:
             max=10_000,
             advanced=True,
             tooltip="Steps between two measurements of drift: how far the model moved on prompts that have nothing to "
-            "do with the concept. 0: never.",
+            "do with the concept. 0: as often as costs at most 3 % of the training.",
         ),
         io.String.Input(
             "drift_prompts",
             default="\n".join(UNRELATED_PROMPTS),
             multiline=True,
             advanced=True,
-            tooltip="Prompts, one a line, that have nothing to do with the concept: drift is measured on them.",
+            tooltip="Prompts, one a line, that have nothing to do with the concept: drift is measured on them. Empty: "
+            "it is not measured.",
         ),
         io.Int.Input(
             "sample_every",

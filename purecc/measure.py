@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,23 @@ UNRELATED_PROMPTS = (
 )
 
 
+WATCHED = 4
+"""Points on every trajectory while a model is trained: fewer than afterwards, for the training waits meanwhile."""
+SHARE = 0.03
+"""The most that measuring may cost, in parts of the training."""
+
+
+def interval(passes: int, work: float, steps: int) -> int:
+    """Steps between two measurements so that all cost at most `SHARE` of the training; the last is made always.
+
+    Args:
+        passes: of one sample, for a measurement.
+        work: of a step, in the same.
+        steps: of the training.
+    """
+    return math.ceil(steps / max(1, math.floor(SHARE * work * steps / passes)))
+
+
 def guided(trainee: Trainee, branch: str | None, prompts: Sequence[str], cfg: float):
     """A velocity with classifier-free guidance, v_∅ + cfg (v - v_∅), of one branch for fixed prompts."""
 
@@ -38,6 +56,9 @@ class DriftProbe:
 
     The one definition of drift in this project. The base's trajectories are Euler's with guidance; the velocities
     compared are those of the prompt alone.
+
+    Attributes:
+        passes: of one sample, for a measurement.
     """
 
     @torch.no_grad()
@@ -75,6 +96,7 @@ class DriftProbe:
             texts += [prompt] * len(states)
         self._x, self._t, self._texts = torch.cat(points), torch.cat(at), texts
         self._dt, self._prompts = torch.cat(spans), len(prompts)
+        self.passes = len(texts)
         self._base = trainee.run(BASE, self._x, self._t, self._texts, limit)
 
     def __call__(self, branch: str | None = LEARNER) -> float:

@@ -315,6 +315,11 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     return {"method": type(recipe).__name__, **asdict(recipe)}
 
 
+def work(recipe: Recipe) -> int:
+    """What a step costs a sample, in forward passes: one with a gradient counts as three."""
+    return sum(3 if p.grad else 1 for p in recipe.passes)
+
+
 def needs_mask(recipe: Recipe) -> bool:
     """Whether a recipe asks where the concept is."""
     return isinstance(recipe, AnchoredLearning) and recipe.masked

@@ -20,7 +20,7 @@ SAMPLED = {"seed": 42, "steps": 28, "cfg": 4, "sampler_name": "euler", "schedule
 ABOUT = {"class_word": "robot", "resolution": 96}
 ASKED = {**VAE, **SIZE, **SAMPLED, "prompts": PROMPTS, "class_word": "robot", "seeds": 2}
 TRAIN = {**BASE, **VAE, "seed": 0, "target_layers": "attention and mlp", "batch_size": 4, "rank": 8}
-WATCH = {"drift_every": 10, "drift_prompts": DRIFT, "sample_prompt": SAMPLES}
+WATCH = {"drift_prompts": DRIFT, "sample_prompt": SAMPLES}
 
 # Every node of the graph: its class, and the inputs that are not at their defaults. A list links to a node, its output.
 GRAPH = {

@@ -146,6 +146,8 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
     from methods import METHODS
     from prompts import GROUPS, SHORT
 
+    from purecc_pack.purecc.recipes import work as work_of
+
     rate = None
     total = 0.0
     for task, finished in pending:
@@ -159,7 +161,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
             if rate is None:
                 torch.set_num_threads(1)
                 rate = seconds_a_velocity(World(STATE), BATCH)
-            passes = sum(3 if p.grad else 1 for p in METHODS[key].at(**dict(settings)).recipe.passes)
+            passes = work_of(METHODS[key].at(**dict(settings)).recipe)
             pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + sum(GROUPS.values()) * task.whole
             total += rate * (passes * task.steps * 4 * 1.5 + 2 * SAMPLING_STEPS * pictures)
     return total

@@ -91,7 +91,7 @@ def assembled(
 def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:
     device = model.load_device
     start = dict(extractor.tokens) if extractor is not None else _start(clip, dataset.class_word, job)
-    texts = ["", *more, *job.drift_prompts * bool(job.drift_every)]
+    texts = ["", *more, *job.drift_prompts]
     if needs(job.recipe, text="class"):
         texts.append(class_prompt(dataset.class_word))
     if needs_mask(job.recipe) and dataset.kind == "instance":

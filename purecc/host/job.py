@@ -12,7 +12,6 @@ from ..branches import LoraSpec
 from ..dataset import ConceptDataset, ConceptItem
 from ..files import Adapter
 from ..history import Step
-from ..measure import UNRELATED_PROMPTS
 from ..previews import Preview
 from ..recipes import Recipe
 from ..settings import Settings
@@ -36,8 +35,8 @@ class Job:
         checkpointing: which blocks are computed again in the backward pass: "auto", as few as fit into the device's
             free memory, and none on the CPU; "off"; or "all".
         deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
-        drift_every: steps between two measurements of drift; 0: none.
-        drift_prompts: what drift is measured on.
+        drift_every: steps between two measurements of drift; 0: as often as costs little, see `measure.interval`.
+        drift_prompts: what drift is measured on; empty: it is not measured.
         sample_every: steps between two sample pictures; 0: none but those that are asked for.
         sample_prompts: of the samples; empty: the first complete text.
         pool_images: how many pictures the base draws for a recipe that needs a pool of them.
@@ -56,7 +55,7 @@ class Job:
     checkpointing: str = "auto"
     deterministic: bool = False
     drift_every: int = 0
-    drift_prompts: tuple[str, ...] = UNRELATED_PROMPTS
+    drift_prompts: tuple[str, ...] = ()
     sample_every: int = 0
     sample_prompts: tuple[str, ...] = ()
     pool_images: int = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -33,14 +33,14 @@ class Saving:
     keep: int = 3
     best_drift: float = 0.0
 
-    def check(self, drift_every: int) -> None:
+    def check(self, drift_prompts: Sequence[str]) -> None:
         """Refuses what cannot be done, before any work.
 
         Raises:
             ValueError: the best so far is wanted, and drift is never measured.
         """
-        if self.best_drift and not drift_every:
-            raise ValueError("best_drift is given and drift is never measured: set drift_every too, such as to 25.")
+        if self.best_drift and not drift_prompts:
+            raise ValueError("best_drift is given and drift is not measured: give prompts in drift_prompts.")
 
 
 class Saver:

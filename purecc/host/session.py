@@ -14,10 +14,10 @@ from torch import Tensor
 from ..dataset import ConceptDataset
 from ..files import Adapter
 from ..history import History, Step
-from ..measure import DriftProbe
+from ..measure import WATCHED, DriftProbe, interval
 from ..pool import draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
-from ..recipes import EXTRACTOR, LEARNER, for_kind, needs, needs_mask, needs_pool
+from ..recipes import EXTRACTOR, LEARNER, for_kind, needs, needs_mask, needs_pool, work
 from ..training import Callbacks, train
 from .about import about
 from .assembly import Assembly, assembled
@@ -77,7 +77,7 @@ def customise(
     check_model(model)
     job = replace(job, recipe=for_kind(job.recipe, dataset.kind))
     if job.drift_every and not job.drift_prompts:
-        raise ValueError("Drift is to be measured and there are no prompts: give some in drift_prompts.")
+        raise ValueError("drift_every is given and there are no prompts to measure drift on: give drift_prompts.")
     _check_extractor(clip, job, extractor)
     shown = preview_texts(job.sample_prompts, dataset.items[0].texts)
     texts = () if inspection is None else inspection.texts
@@ -124,9 +124,12 @@ class _Watch:
         self.traces: dict[int, dict[str, Tensor]] = {}
         shape = tuple(dataset.items[0].latents.shape[1:])
         self._drift = None
-        if job.drift_every:
+        if job.drift_prompts:
             listener.say("measuring the base")
-            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts)
+            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts, WATCHED)
+            settings = job.settings
+            step = work(job.recipe) * settings.batch * settings.accumulation
+            self._drift_every = job.drift_every or interval(self._drift.passes, step, settings.steps)
         self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
 
     def train(self, pool) -> History:
@@ -154,7 +157,7 @@ class _Watch:
     def _on_step(self, history: History) -> bool:
         step, wishes, job = history.steps[-1], self._steering.wishes(), self._job
         ending = wishes.stop or step.number == job.settings.steps
-        if self._drift is not None and (ending or step.number % job.drift_every == 0):
+        if self._drift is not None and (ending or step.number % self._drift_every == 0):
             step = history.steps[-1] = replace(step, drift=self._drift())
         if self._inspection is not None and step.number in self._inspection.steps:
             self._inspection.look(step.number, self._assembly.trainee, self._assembly.field)

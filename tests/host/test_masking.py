@@ -14,7 +14,9 @@ def anchored(**values):
 
 
 def job(strength=None, **values):
-    return runs.job(recipe=anchored(strength=strength), pool_images=2, pool_prompts=("a lake",), **{"steps": 1, **values})
+    return runs.job(
+        recipe=anchored(strength=strength), pool_images=2, pool_prompts=("a lake",), **{"steps": 1, **values}
+    )
 
 
 def silent(text):

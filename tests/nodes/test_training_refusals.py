@@ -9,7 +9,7 @@ from trainers import extract, learn
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"best_drift": 0.1}, "drift is never measured: set drift_every"),
+        ({"best_drift": 0.1, "drift_prompts": ""}, "drift is not measured: give prompts"),
         ({"name": "no/slash"}, "'no/slash' cannot be an adapter name"),
         ({"name": ""}, "cannot be an adapter name"),
         ({"trace_steps": "one"}, "trace_steps is 'one'"),

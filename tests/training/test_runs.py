@@ -170,7 +170,7 @@ def test_what_is_wrong_is_said_before_training(models, dataset, extractor, learn
             replace(extractor, tokens={"clip_l": torch.zeros(1, 768)}),
         ),
         ("latents have 4 channels and the model takes 16", four_channels(dataset), runs.job(), None),
-        ("Drift is to be measured and there are no prompts", dataset, runs.job(drift_every=1, drift_prompts=()), None),
+        ("there are no prompts to measure drift on", dataset, runs.job(drift_every=1, drift_prompts=()), None),
     ]
     for message, data, job, theta1 in cases:
         with pytest.raises(ValueError, match=message):
