@@ -67,8 +67,9 @@ class Configuration:
     loop: Mapping[str, Any] = field(default_factory=dict)
 
 
-CONFIGURATIONS = {"current": Configuration()}
-"""By name, each measured on every stage. "current" is what the nodes do when nobody changes an advanced input."""
+CONFIGURATIONS = {"fast": Configuration(), "small": Configuration(job={"checkpointing": "all"})}
+"""By name, each measured on every stage. "fast" is what the nodes do when nobody changes an advanced input: as few blocks
+are computed twice as the free memory allows; "small" computes every block twice."""
 
 PLAIN = Configuration(job={"precision": "float32"})
 """What the others are compared with."""

@@ -18,7 +18,7 @@ def speed(comfyui):
 
 @pytest.fixture(scope="module")
 def results(speed, tmp_path_factory):
-    """Rows of a small run with a second configuration, its files, and what `Row` calls its fields."""
+    """Rows of a small run with a third configuration, its files, and what `Row` calls its fields."""
     from speed import measured, stages
 
     folder = tmp_path_factory.mktemp("speed")
@@ -36,12 +36,12 @@ def test_every_row_is_there_and_whole(results):
     _, records, fields = results
     found = {(r["who"], r["configuration"], r["stage"], r["pixels"]) for r in records}
     mine = {"pure learning, paper", "anchored"}
-    wanted = {("ours", c, s, p) for c in ("current", "half") for s in mine for p in (64, 128)}
+    wanted = {("ours", c, s, p) for c in ("fast", "small", "half") for s in mine for p in (64, 128)}
     wanted |= {
         ("released", f"passes {k}", "pure learning, as released", p) for k in ("apart", "joined") for p in (64, 128)
     }
     wanted |= {("host", k, "plain LoRA", p) for k in ("adapters in weights", "bypass") for p in (64, 128)}
-    wanted |= {("whole", c, "extractor, then pure learning, paper", 64) for c in ("current", "half")}
+    wanted |= {("whole", c, "extractor, then pure learning, paper", 64) for c in ("fast", "small", "half")}
     assert found == wanted and len(records) == len(wanted)
     for r in records:
         assert set(r) == fields and not r["note"].startswith("out of")
@@ -56,9 +56,9 @@ def test_parts(results):
     folder, records, _ = results
     rows = {(r["who"], r["configuration"], r["stage"], r["pixels"]): r for r in records}
     common = {"latents", "texts", "copy", "adapters"}
-    assert set(rows["ours", "current", "pure learning, paper", 64]["parts"]) == common
-    assert set(rows["ours", "current", "anchored", 64]["parts"]) == common | {"masks", "pool"}
-    assert set(rows["ours", "current", "anchored", 128]["parts"]) == common
+    assert set(rows["ours", "fast", "pure learning, paper", 64]["parts"]) == common
+    assert set(rows["ours", "fast", "anchored", 64]["parts"]) == common | {"masks", "pool"}
+    assert set(rows["ours", "fast", "anchored", 128]["parts"]) == common
     assert rows["host", "bypass", "plain LoRA", 64]["parts"]["set up"] > 0
     released = rows["released", "passes apart", "pure learning, as released", 64]
     inside = {"texts", "latents", "trained forward", "frozen forward", "backward", "optimiser"}
@@ -77,7 +77,7 @@ def test_accuracy_sees_half_precision(results):
         velocities = [v for k, v in errors.items() if k.startswith("v.")]
         assert len(velocities) == {"pure learning, paper": 4, "anchored": 6}[stage]
         assert ("direction" in errors) == ("scale" in errors) == (stage == "pure learning, paper")
-        if configuration == "current":
+        if configuration != "half":
             assert max(velocities) < 1e-5 and errors["gradient"] > 1 - 1e-5
         else:
             assert min(velocities) > 1e-4 and max(velocities) < 0.05 and 0.99 < errors["gradient"] < 1 - 1e-6
