@@ -71,7 +71,7 @@ def main() -> None:
             chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
             page = chromium.new_context(viewport={"width": 1600, "height": 1000}).new_page()
             frontend.visit(page, server.address)
-            graph = prompt(page, {"steps": options.steps, "sample_every": 0, "drift_every": 0, "name": "panel"})
+            graph = prompt(page, {"steps": options.steps, "sample_every": 0, "drift_prompts": "", "name": "panel"})
             pace(server, graph, 1)  # warms up
             ratios = []
             print("| pair | without, s a step | with, s a step | ratio |\n|---|---|---|---|")

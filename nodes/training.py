@@ -50,8 +50,7 @@ class TrainExtractor(training_inputs.TrainingNode):
 
     @classmethod
     def execute(cls, model, clip, dataset, **values) -> io.NodeOutput:
-        recipe, more = recipes.ConceptCustomisation(), training_inputs.job_options(values, dataset.kind)
-        job = Job(recipe=recipe, kind="extractor", **more)
+        job = Job(recipe=recipes.ConceptCustomisation(), kind="extractor", **training_inputs.job_options(values))
         adapter, loss = run(model, clip, dataset, job, title="extractor", **training_inputs.run_options(values, cls))
         return io.NodeOutput(adapter, loss)
 
@@ -179,7 +178,7 @@ class PureLearning(training_inputs.TrainingNode):
             recipe=_recipe(values),
             pool_images=values["pool_images"],
             pool_prompts=_pool_prompts(values),
-            **training_inputs.job_options(values, dataset.kind),
+            **training_inputs.job_options(values),
         )
         options = training_inputs.run_options(values, cls)
         adapter, loss = run(model, clip, dataset, job, title="pure learning", extractor=extractor, **options)

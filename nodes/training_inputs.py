@@ -6,7 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..purecc.branches import AUTO, TARGETS, LoraSpec, layers
+from ..purecc.branches import TARGETS, LoraSpec
+from ..purecc.fitting import AUTO
 from ..purecc.host.field import PRECISIONS
 from ..purecc.host.planning import CHECKPOINTING
 from ..purecc.host.saving import Saving
@@ -87,10 +88,10 @@ def rare() -> list[io.Input]:
         ),
         io.Combo.Input(
             "target_layers",
-            options=[*TARGETS, AUTO],
+            options=[AUTO, *TARGETS],
             advanced=True,
-            tooltip="The layers that get a LoRA. The paper's: attention. by kind: attention and mlp for a thing, "
-            "modulation for a style.",
+            tooltip="The layers that get a LoRA. auto: attention, as in the paper; with the method anchored attention "
+            "and mlp for a thing, modulation for a style.",
         ),
         io.Int.Input("accumulation", default=1, min=1, max=256, advanced=True, tooltip="Batches an optimiser step."),
         io.Combo.Input(
@@ -273,16 +274,16 @@ def settings(values: dict[str, Any]) -> Settings:
     )
 
 
-def lora(values: dict[str, Any], kind: str) -> LoraSpec:
-    """The LoRA's shape from a node's inputs and the kind of the concept."""
-    return LoraSpec(values["rank"], values["alpha"] or float(values["rank"]), layers(values["target_layers"], kind))
+def lora(values: dict[str, Any]) -> LoraSpec:
+    """The LoRA's shape from a node's inputs."""
+    return LoraSpec(values["rank"], values["alpha"] or float(values["rank"]), values["target_layers"])
 
 
-def job_options(values: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The rest of a job from a node's inputs and the kind of the concept."""
+def job_options(values: dict[str, Any]) -> dict[str, Any]:
+    """The rest of a job from a node's inputs."""
     return {
         "name": values["name"],
-        "lora": lora(values, kind),
+        "lora": lora(values),
         "settings": settings(values),
         "input_token": values["input_token"],
         "layer_wise": values["layer_wise"],

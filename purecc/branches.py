@@ -24,18 +24,6 @@ TARGETS = {
 }
 """Which linear layers a LoRA adapts, by name, as patterns on the full module name of an MMDiT."""
 
-AUTO = "by kind"
-_BY_KIND = {"instance": "attention and mlp", "style": "modulation"}
-
-
-def layers(targets: str, kind: str) -> str:
-    """The key of TARGETS for a kind of concept where `targets` is AUTO, else `targets` itself.
-
-    A thing has parts and a place, which attention finds. The modulation of a block sees the text and the time but no
-    picture, so that it does a style on grounds that no reference had.
-    """
-    return _BY_KIND[kind] if targets == AUTO else targets
-
 
 @dataclass(frozen=True)
 class LoraSpec:

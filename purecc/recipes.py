@@ -7,7 +7,7 @@ All recipes run in the one loop of `training`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
@@ -227,14 +227,14 @@ class AnchoredLearning:
 
     Guidance draws what the text adds to the empty prompt several times over. The base knows its own styles by sight,
     so that near the end the text adds little; of a new one it would have to learn that, and is held from it. So a
-    style, which changes every place, is learned at half strength.
+    style, which changes every place, is learned at half strength (`fitting`).
 
     Attributes:
         weight: m.
-        masked: whether M is used; without it M = 1 and the first two terms are L_CC (3).
+        masked: whether M is used; without it M = 1, and with s = 1 the first two terms are L_CC (3).
         replay: whether the anchor also holds pictures of the base's own; without them it is DOP's.
         eta: η of L_PureCC (14) with λ* and v_original from the base beside it; above 0 it needs an extractor.
-        strength: s; None: what `for_kind` gives, else 1.
+        strength: s; None: what `fitting.fitted` gives, else 1.
     """
 
     weight: float = 1.0
@@ -297,17 +297,6 @@ BEYOND = 1 / 12
 def expected(v_class: Tensor, v_empty: Tensor) -> Tensor:
     """E of `AnchoredLearning`, [B, 1, H, W] in [0, 1], from the base's velocities [B, C, H, W]."""
     return maps.widen(maps.threshold(maps.blur(maps.difference(v_class, v_empty))), BEYOND)
-
-
-STYLE_STRENGTH = 0.5
-"""s of a style."""
-
-
-def for_kind(recipe: Recipe, kind: str) -> Recipe:
-    """The recipe as run for a kind of concept: a style is anchored at `STYLE_STRENGTH` if no s is set."""
-    if kind == "style" and isinstance(recipe, AnchoredLearning) and recipe.strength is None:
-        return replace(recipe, strength=STYLE_STRENGTH)
-    return recipe
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from methods import Method
 from prompts import GROUPS, SHORT, Asked, asked, drift_prompts, pool_prompts
 from torch import Tensor
 
-from purecc_pack.purecc import files, recipes, sampling
-from purecc_pack.purecc.branches import LoraSpec, layers
+from purecc_pack.purecc import files, fitting, recipes, sampling
+from purecc_pack.purecc.branches import LoraSpec
 from purecc_pack.purecc.dataset import ConceptItem
 from purecc_pack.purecc.field import velocities
 from purecc_pack.purecc.files import Adapter
@@ -114,11 +114,12 @@ class World:
         began = time.perf_counter()
         whole = asked(concept)
         self.true_features(concept)
+        targets = fitting.layers(method.target, method.recipe, concept.kind)
         job = Job(
             name=NAME,
             recipe=method.recipe,
             kind="extractor" if isinstance(method.recipe, recipes.ConceptCustomisation) else "adapter",
-            lora=LoraSpec(budget.rank, float(budget.rank), layers(method.target, concept.kind)),
+            lora=LoraSpec(budget.rank, float(budget.rank), targets),
             settings=Settings(
                 steps=budget.steps, batch=budget.batch, lr=method.lr, embedding_lr=method.embedding_lr, seed=seed,
                 warmup=10,
@@ -161,7 +162,7 @@ class World:
         outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
         record = {
             "concept": concept.name, "title": method.title, "seed": seed,
-            "recipe": recipes.describe(recipes.for_kind(method.recipe, concept.kind)),
+            "recipe": recipes.describe(fitting.fitted(method.recipe, targets, concept.kind)),
             "lr": method.lr, "embedding_lr": method.embedding_lr, "budget": asdict(budget),
             "base": self.base_figures(concept, kept["base"], kept["other"]), "curve": curve,
             "training": _course(outcome.history),

@@ -27,7 +27,7 @@ class Method:
         layer_wise: whether there is a vector for every block.
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
-        target: the layers with a LoRA, as `branches.layers` takes them.
+        target: the layers with a LoRA, as `fitting.layers` takes them.
         class_pool: whether half of the pool shows the class.
     """
 
@@ -55,7 +55,7 @@ class Method:
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
-OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3, target="by kind")
+OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3, target="auto")
 
 METHODS: dict[str, Method] = {
     "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),
@@ -82,6 +82,7 @@ METHODS: dict[str, Method] = {
     "anchored-unmasked": OURS.at(title="anchored, no mask", masked=False),
     "anchored-true": OURS.at(title="anchored, true masks", true_masks=True),
     "anchored-class": OURS.at(title="anchored, half the replay of the class", class_pool=True),
+    "anchored-attention": OURS.at(title="anchored, styles as things", target="attention and mlp", strength=1.0),
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }

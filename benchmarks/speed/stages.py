@@ -68,8 +68,8 @@ class Configuration:
 
 
 CONFIGURATIONS = {"fast": Configuration(), "small": Configuration(job={"checkpointing": "all"})}
-"""By name, each measured on every stage. "fast" is what the nodes do when nobody changes an advanced input: as few blocks
-are computed twice as the free memory allows; "small" computes every block twice."""
+"""By name, each measured on every stage. "fast" is what the nodes do when nobody changes an advanced input: as few
+blocks are computed twice as the free memory allows; "small" computes every block twice."""
 
 PLAIN = Configuration(job={"precision": "float32"})
 """What the others are compared with."""

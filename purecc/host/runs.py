@@ -65,7 +65,7 @@ def run(
     """
     validate_name(job.name)
     saving = saving or Saving()
-    saving.check(job.drift_prompts)
+    saving.check(job.drift_every, job.drift_prompts)
     about = About(node_id, workflow, title, job.name, job.settings.steps, vae is not None)
     live = LiveRun(about, partial(send, "purecc.run"), _memory)
     loras, embeddings = (folder_paths.get_folder_paths(kind)[0] for kind in ("loras", "embeddings"))

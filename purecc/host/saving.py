@@ -33,14 +33,17 @@ class Saving:
     keep: int = 3
     best_drift: float = 0.0
 
-    def check(self, drift_prompts: Sequence[str]) -> None:
+    def check(self, drift_every: int, drift_prompts: Sequence[str]) -> None:
         """Refuses what cannot be done, before any work.
 
         Raises:
-            ValueError: the best so far is wanted, and drift is never measured.
+            ValueError: the best so far is wanted, and drift is measured seldom or never.
         """
-        if self.best_drift and not drift_prompts:
-            raise ValueError("best_drift is given and drift is not measured: give prompts in drift_prompts.")
+        if self.best_drift and not (drift_every and drift_prompts):
+            raise ValueError(
+                "best_drift is given, and drift is measured too seldom to choose by it: set drift_every, such as to "
+                "25, and have prompts in drift_prompts."
+            )
 
 
 class Saver:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ..dataset import ConceptDataset
 from ..files import Adapter
+from ..fitting import fitted, layers
 from ..history import History, Step
 from ..measure import WATCHED, DriftProbe, interval
 from ..pool import draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
-from ..recipes import EXTRACTOR, LEARNER, for_kind, needs, needs_mask, needs_pool, work
+from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool, work
 from ..training import Callbacks, train
 from .about import about
 from .assembly import Assembly, assembled
@@ -75,7 +76,8 @@ def customise(
         OutOfMemory: the device's memory is too small, whatever is computed again.
     """
     check_model(model)
-    job = replace(job, recipe=for_kind(job.recipe, dataset.kind))
+    targets = layers(job.lora.targets, job.recipe, dataset.kind)
+    job = replace(job, lora=replace(job.lora, targets=targets), recipe=fitted(job.recipe, targets, dataset.kind))
     if job.drift_every and not job.drift_prompts:
         raise ValueError("drift_every is given and there are no prompts to measure drift on: give drift_prompts.")
     _check_extractor(clip, job, extractor)
@@ -126,7 +128,7 @@ class _Watch:
         self._drift = None
         if job.drift_prompts:
             listener.say("measuring the base")
-            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts, WATCHED)
+            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts, WATCHED, limit=job.settings.batch)
             settings = job.settings
             step = work(job.recipe, settings.uses) * settings.batch * settings.accumulation
             self._drift_every = job.drift_every or interval(self._drift.passes, step, settings.steps)

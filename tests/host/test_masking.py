@@ -135,12 +135,18 @@ def test_no_masks_are_looked_for_where_none_are_used(models, dataset):
     assert not quiet.masked and not any("looking" in text for text in quiet.texts)
 
 
-def test_a_style_is_learned_at_half_strength_if_nothing_else_is_set(models, dataset):
+def test_a_style_is_fitted(models, dataset):
+    """Layers left open become the modulation, where a style has half strength; a thing has others, and all of it."""
+    from purecc_pack.purecc.branches import LoraSpec
+
+    def learned(data, targets, strength=None):
+        lora = LoraSpec(rank=2, targets=targets)
+        return runs.customise(models, data, job(strength=strength, lora=lora)).adapter
+
     style = runs.build(models, captions=["a house, in [v] style"], kind="style", class_word="style")
-    ids = {s: runs.customise(models, style, job(strength=s)).adapter.id for s in (None, 0.5, 1.0)}
-    assert ids[None] == ids[0.5] != ids[1.0]
-    things = {s: runs.customise(models, dataset, job(strength=s)).adapter.id for s in (None, 0.5, 1.0)}
-    assert things[None] == things[1.0] != things[0.5]
+    left_open = learned(style, "auto")
+    assert left_open.id == learned(style, "modulation", 0.5).id != learned(style, "modulation", 1.0).id
+    assert learned(dataset, "auto").id == learned(dataset, "attention and mlp", 1.0).id
 
 
 @pytest.mark.parametrize("text", ["looking for the robot in picture 2", "copying the model"])

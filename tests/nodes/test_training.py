@@ -80,7 +80,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "trace_steps": "1, 3",
         "vae": object(),
     }
-    options = training_inputs.job_options(values, "instance")
+    options = training_inputs.job_options(values)
     s = options.pop("settings")
     assert (s.steps, s.batch, s.lr, s.embedding_lr, s.seed, s.accumulation) == (5, 3, 0.1, 0.2, 9, 2)
     assert (s.schedule, s.warmup, s.weight_decay, s.clip, s.density, s.shift) == (
@@ -106,7 +106,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "sample_prompts": ("a [v] robot", "a lake"),
         "trace_steps": frozenset([1, 3]),
     }
-    assert training_inputs.lora({**values, "alpha": 0.0}, "instance").alpha == 6.0, "0 means the rank"
+    assert training_inputs.lora({**values, "alpha": 0.0}).alpha == 6.0, "0 means the rank"
     assert training_inputs.job_options({**values, "vae": None})["sample_every"] == 0
 
 
@@ -171,12 +171,3 @@ def test_plot_loss_graph_and_training_curves_take_the_losses(models, dataset, ex
     (picture,) = runs.execute(TrainingCurves, loss=loss, loss_2=extract(models, dataset)[1]).args
     assert picture.shape[0] == 1 and picture.shape[3] == 3 and picture.shape[1] == 3 * 220
     assert 0.5 < float(picture.mean()) < 1.0 and float(picture.min()) < 0.4
-
-
-def test_layers_by_kind(comfyui):
-    from purecc_pack.nodes import training_inputs
-
-    values = {"rank": 4, "alpha": 0.0, "target_layers": "by kind"}
-    assert training_inputs.lora(values, "instance").targets == "attention and mlp"
-    assert training_inputs.lora(values, "style").targets == "modulation"
-    assert training_inputs.lora(values | {"target_layers": "attention"}, "style").targets == "attention"

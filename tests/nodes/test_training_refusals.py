@@ -9,7 +9,8 @@ from trainers import extract, learn
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"best_drift": 0.1, "drift_prompts": ""}, "drift is not measured: give prompts"),
+        ({"best_drift": 0.1}, "too seldom to choose by it: set drift_every"),
+        ({"best_drift": 0.1, "drift_every": 5, "drift_prompts": ""}, "have prompts in drift_prompts"),
         ({"name": "no/slash"}, "'no/slash' cannot be an adapter name"),
         ({"name": ""}, "cannot be an adapter name"),
         ({"trace_steps": "one"}, "trace_steps is 'one'"),
