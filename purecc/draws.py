@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import objective
 from .dataset import Batch
-from .recipes import Pass, Recipe, Samples, Text, needs
+from .recipes import Recipe, Samples, Text, needs
 from .settings import Settings
 
 
@@ -23,13 +22,11 @@ class Draws:
         references: of the references.
         pool: of the pool, where the recipe has one.
         anchor: of both, where the recipe anchors.
-        known: frozen velocities, on the CPU, if they are wanted again.
     """
 
     references: Samples
     pool: Samples | None = None
     anchor: Samples | None = None
-    known: dict[Pass, Tensor] | None = None
 
     def of(self, text: Text) -> Samples:
         """The samples that a kind of text is run on."""
@@ -53,27 +50,6 @@ def draw(
         generator: on the CPU, so that every device draws the same.
     """
     return together(recipe, generator, *(noised(stream, settings, device, generator) for stream in streams))
-
-
-def repeated(fresh: Callable[[], Draws], count: int, uses: int, generator: torch.Generator) -> Iterator[Draws]:
-    """So many draws, of which each is used so many times, in rounds of an order of their own.
-
-    Args:
-        fresh: makes one.
-        count: how many are given in all.
-        uses: of each; the last round may be a part of one.
-        generator: decides on the order.
-    """
-    if uses == 1:
-        yield from (fresh() for _ in range(count))
-        return
-    kept = []
-    for _ in range(math.ceil(count / uses)):
-        kept.append(replace(fresh(), known={}))
-        yield kept[-1]
-    for start in range(len(kept), count, len(kept)):
-        order = torch.randperm(len(kept), generator=generator)[: count - start]
-        yield from (kept[int(k)] for k in order)
 
 
 def noised(stream: Iterator[Batch], settings: Settings, device: torch.device, generator: torch.Generator) -> Samples:

@@ -304,14 +304,9 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     return {"method": type(recipe).__name__, **asdict(recipe)}
 
 
-def frozen(p: Pass) -> bool:
-    """Whether a pass says the same of the same sample throughout a training: no trained weight or vector is in it."""
-    return p.branch == EXTRACTOR or (p.branch is BASE and p.text not in ("complete", "target"))
-
-
-def work(recipe: Recipe, uses: int = 1) -> float:
-    """What a step costs a sample, in forward passes: one with a gradient counts as three, a frozen one as 1 / uses."""
-    return sum(3 if p.grad else 1 / uses if frozen(p) else 1 for p in recipe.passes)
+def work(recipe: Recipe) -> int:
+    """What a step costs a sample, in forward passes: one with a gradient counts as three."""
+    return sum(3 if p.grad else 1 for p in recipe.passes)
 
 
 def needs_mask(recipe: Recipe) -> bool:

@@ -13,7 +13,6 @@ class Settings:
         steps: optimiser steps.
         batch: samples a pass.
         accumulation: passes an optimiser step.
-        uses: how often each noised batch is trained on; what the frozen models say of it is computed once.
         lr: peak learning rate of the LoRA.
         embedding_lr: peak learning rate of the concept embeddings; 0 freezes them.
         schedule: "constant", "cosine" or "linear" (both to zero), after the warmup.
@@ -29,7 +28,6 @@ class Settings:
     steps: int = 400
     batch: int = 2
     accumulation: int = 1
-    uses: int = 1
     lr: float = 1e-4
     embedding_lr: float = 1e-4
     schedule: str = "constant"

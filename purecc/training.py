@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from .dataset import ConceptDataset, ConceptItem, batches
-from .draws import Draws, draw, repeated
+from .draws import Draws, draw
 from .history import History, Step
-from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, frozen, needs, needs_pool
+from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
 from .settings import Settings
 from .texts import ConceptTexts, class_prompt
 from .trainee import Trainee
@@ -89,12 +89,11 @@ def train(
     callbacks = callbacks or Callbacks()
     generator = torch.Generator().manual_seed(settings.seed)
     streams = [batches(items, settings.batch, generator) for items in (dataset.items, pool)[: 1 + needs_pool(recipe)]]
-    fresh = partial(draw, streams, recipe, settings, trainee.model.device, generator)
-    drawn = repeated(fresh, settings.steps * settings.accumulation, settings.uses, generator)
+    drawn = partial(draw, streams, recipe, settings, trainee.model.device, generator)
     optimiser, scheduler, parameters = _optimiser(trainee, settings)
     history, began = History(), time.perf_counter()
     for number in range(1, settings.steps + 1):
-        draws = [next(drawn) for _ in range(settings.accumulation)]
+        draws = [drawn() for _ in range(settings.accumulation)]
         while True:
             optimiser.zero_grad(set_to_none=True)
             try:
@@ -167,12 +166,10 @@ def _evaluate(trainee: Trainee, recipe: Recipe, draws: Draws, settings: Settings
 
     Those without gradient come first, while nothing is kept yet for a backward pass.
     """
-    known = {} if draws.known is None else draws.known
-    out: dict[Pass, Tensor] = {p: v.to(trainee.model.device) for p, v in known.items()}
     groups: dict[tuple[str | None, bool, torch.Size], list[Pass]] = {}
     for p in recipe.passes:
-        if p not in out:
-            groups.setdefault((p.branch, p.grad, draws.of(p.text).x_t.shape[1:]), []).append(p)
+        groups.setdefault((p.branch, p.grad, draws.of(p.text).x_t.shape[1:]), []).append(p)
+    out: dict[Pass, Tensor] = {}
     for (branch, grad, _), members in sorted(groups.items(), key=lambda group: group[0][1]):
         sources = [draws.of(p.text) for p in members]
         texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
@@ -181,8 +178,6 @@ def _evaluate(trainee: Trainee, recipe: Recipe, draws: Draws, settings: Settings
         with torch.set_grad_enabled(grad):
             v = trainee.run(branch, x_t, t, texts, None if grad else settings.pass_limit)
         out.update(zip(members, v.split([len(s.t) for s in sources]), strict=True))
-    if draws.known is not None:
-        draws.known.update((p, v.cpu()) for p, v in out.items() if frozen(p) and p not in known)
     return out
 
 

@@ -130,7 +130,7 @@ class _Watch:
             listener.say("measuring the base")
             self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts, WATCHED, limit=job.settings.batch)
             settings = job.settings
-            step = work(job.recipe, settings.uses) * settings.batch * settings.accumulation
+            step = work(job.recipe) * settings.batch * settings.accumulation
             self._drift_every = job.drift_every or interval(self._drift.passes, step, settings.steps)
         self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
 
