@@ -56,13 +56,12 @@ def test_without_prompts_it_is_not_measured(models, dataset):
     assert not runs.customise(models, dataset, runs.job(steps=2)).history.drift
 
 
-@pytest.mark.parametrize("steps", [1, 20, 400, 1000])
-@pytest.mark.parametrize("work", [6, 16, 40])
-def test_the_interval(steps, work):
+@pytest.mark.parametrize(
+    ("work", "steps", "every"),
+    [(6, 1, 1), (6, 20, 20), (6, 400, 200), (6, 1000, 200), (16, 400, 67), (40, 20, 20), (40, 400, 27), (40, 1000, 28)],
+)
+def test_the_interval(comfyui, work, steps, every):
+    """A measurement of 32 passes: one, where not even that is 3 % of the training."""
     from purecc_pack.purecc.measure import interval
 
-    every = interval(32, work, steps)
-    made = -(-steps // every)
-    assert 1 <= every <= max(steps, 1)
-    assert made == 1 or made * 32 <= 0.03 * work * steps
-    assert (made + 2) * 32 > 0.03 * work * steps or every == 1 or made * 2 * 32 > 0.03 * work * steps
+    assert interval(32, work, steps) == every
