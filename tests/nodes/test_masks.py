@@ -200,13 +200,15 @@ def test_concept_masks_of_a_style(models, make, comfyui):
     ],
 )
 def test_anchored_needs_no_extractor(models, dataset, values, weight, masked, prompts):
+    from purecc_pack.purecc.branches import LoraSpec
     from purecc_pack.purecc.pool import POOL_PROMPTS
     from purecc_pack.purecc.recipes import AnchoredLearning
 
     adapter, lora, loss = learn(models, dataset, pool_images=3, **values)
     prompts = POOL_PROMPTS if prompts is None else prompts
     recipe = AnchoredLearning(weight, masked)
-    job = runs.job("my_concept", recipe, steps=2, layer_wise=False, pool_images=3, pool_prompts=prompts)
+    values = {"layer_wise": False, "pool_images": 3, "pool_prompts": prompts, "lora": LoraSpec(targets="auto")}
+    job = runs.job("my_concept", recipe, steps=2, **values)
     assert adapter.id == runs.customise(models, dataset, job).adapter.id
     assert runs.digest(lora) == runs.digest(adapter.lora)
     assert {"concept", "preservation"} <= set(loss["parts"]) and len(loss["loss"]) == 2 and not loss["lambda"]
