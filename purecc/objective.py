@@ -105,12 +105,6 @@ def pure_learning_loss(v_complete: Tensor, v_original: Tensor, scale: Tensor | f
     return _mean_square(v_pure - v_complete)
 
 
-def partial_target(v: Tensor, v_base: Tensor, strength: float) -> Tensor:
-    """Returns v_b + s (v − v_b): the way from the base's velocity to the data's, gone to the part s."""
-    v, v_base = _widen(v, v_base)
-    return v_base + strength * (v - v_base)
-
-
 def regional_loss(v_complete: Tensor, v: Tensor, v_base: Tensor, mask: Tensor, far: Tensor) -> Tensor:
     """Returns the mean per sample of M ‖v − v_θ(x_t | y_complete)‖² + F ‖v_b − v_θ(x_t | y_complete)‖², [B].
 

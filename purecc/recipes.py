@@ -268,7 +268,8 @@ class AnchoredLearning:
         """The concept's part, the anchor's, and with η that of pure learning."""
         complete, target, text = v[COMPLETE], references.target, self._anchor
         if self._strength != 1:
-            target = objective.partial_target(target, v[_ORIGINAL], self._strength)
+            original = v[_ORIGINAL]
+            target = objective.guided_velocity(original, self._strength, objective.residual(target, original))
         if self.masked:
             mask = references.mask
             far = (1 - mask) * (1 - expected(*(v[p] for p in _EXPECTED)))
