@@ -17,7 +17,7 @@ from methods import Method
 from prompts import GROUPS, SHORT, Asked, asked, drift_prompts, pool_prompts
 from torch import Tensor
 
-from purecc_pack.purecc import files, fitting, recipes, sampling
+from purecc_pack.purecc import files, recipes, sampling
 from purecc_pack.purecc.branches import LoraSpec
 from purecc_pack.purecc.dataset import ConceptItem
 from purecc_pack.purecc.field import velocities
@@ -114,12 +114,11 @@ class World:
         began = time.perf_counter()
         whole = asked(concept)
         self.true_features(concept)
-        targets = fitting.layers(method.target, method.recipe, concept.kind)
         job = Job(
             name=NAME,
             recipe=method.recipe,
             kind="extractor" if isinstance(method.recipe, recipes.ConceptCustomisation) else "adapter",
-            lora=LoraSpec(budget.rank, float(budget.rank), targets),
+            lora=LoraSpec(budget.rank, float(budget.rank), method.target),
             settings=Settings(
                 steps=budget.steps, batch=budget.batch, lr=method.lr, embedding_lr=method.embedding_lr, seed=seed,
                 warmup=10,
@@ -162,7 +161,7 @@ class World:
         outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
         record = {
             "concept": concept.name, "title": method.title, "seed": seed,
-            "recipe": recipes.describe(fitting.fitted(method.recipe, targets, concept.kind)),
+            "recipe": json.loads(outcome.adapter.metadata["purecc.recipe"]),
             "lr": method.lr, "embedding_lr": method.embedding_lr, "budget": asdict(budget),
             "base": self.base_figures(concept, kept["base"], kept["other"]), "curve": curve,
             "training": _course(outcome.history),
