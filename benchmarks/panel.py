@@ -1,15 +1,14 @@
 """What the live panel costs: seconds a training step with it and without, one run beside the other.
 
-COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 60 --pairs 5
+COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 60 --rounds 5
 
-A server trains an extractor on the embedded base, in turn with no page of the front end open and with one that shows
-the panel. Each run's pace is the median of the times between its steps, as the server itself noted them; printed are
-the pairs, and the median of their ratios. Only on an otherwise idle machine does the ratio say something.
+A server trains an extractor on the embedded base, in turn with no page of the front end open, queued in a page whose
+pack has no scripts, and queued in the same page with its panel. A run's pace is the time between its first and its last
+step, as the server tells them, over the steps between. The panel's cost is the median ratio of the last two. Only on an
+otherwise idle machine does it say something. The page is drawn by the processor, which is here the trainer's, too.
 """
 
 import argparse
-import itertools
-import json
 import os
 import statistics
 import sys
@@ -28,37 +27,47 @@ from client import Client  # noqa: E402
 from events import Events  # noqa: E402
 
 
-def prompt(page, values: dict) -> dict:
-    """The API format of the training graph, with these values on the training node."""
+KINDS = ("no page", "page, no panel", "page and panel")
+
+
+def pace(server, page, kind: str, steps: int, seed: int) -> float:
+    """Seconds a step of one run."""
+    page.unroute_all()
+    if kind == "page, no panel":
+        page.route("**/purecc.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
+    frontend.visit(page, server.address)
+    values = {"steps": steps, "sample_every": 0, "drift_prompts": "", "seed": seed, "name": f"panel-{seed}"}
     node = panels.opened(page, **values)
-    made = page.evaluate("async () => (await app.graphToPrompt()).output")
-    assert str(node) in made
-    return made
-
-
-def pace(server, graph: dict, seed: int) -> float:
-    """Median seconds between two steps of a run, by the clock of the process that listens."""
-    graph = json.loads(json.dumps(graph))
-    for node in graph.values():
-        if node["class_type"] == "PureCCTrainExtractor":
-            node["inputs"]["seed"] = seed
-    times = []
-    with Events(server.address, server.client.client_id, 600.0) as events:
-        queued = server.client.queue(graph)
+    has = page.evaluate("() => app.extensions.some(extension => extension.name === 'purecc.live')")
+    assert has == (kind != "page, no panel")
+    graph = page.evaluate("async () => (await app.graphToPrompt()).output")
+    if kind == "no page":
+        page.goto("about:blank")
+    with Events(server.address, f"panel-{seed}", 600.0) as events:
+        if kind == "no page":
+            server.client.queue(graph)
+        else:
+            page.evaluate("() => app.queuePrompt(0, 1)")
+        began = None
         for name, data in events:
-            if name == "progress" and data.get("value"):
-                times.append(time.perf_counter())
-            if name in ("execution_success", "execution_error") and data.get("prompt_id") == queued:
+            if name == "purecc.run" and data["state"] == "running" and began is None:
+                began, first = time.perf_counter(), data["step"]
+            if name == "purecc.run" and data["ended"]:
+                taken = (time.perf_counter() - began) / (data["step"] - first)
+                assert (data["state"], data["step"]) == ("finished", steps)
                 break
-    server.client.wait(queued)
-    return statistics.median(b - a for a, b in itertools.pairwise(times))
+    if kind == "page and panel":  # else something else was measured
+        assert panels.wait(page, node, "head.state === 'finished'")["head"]["step"] == steps
+    while server.client.get_json("/queue")["queue_running"]:
+        time.sleep(0.2)
+    return taken
 
 
 def main() -> None:
-    """Prints a table of pairs, and the median ratio."""
+    """Prints a table of rounds, and the median ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -70,22 +79,16 @@ def main() -> None:
             server.client.post("/settings/Comfy.TutorialCompleted", True)
             chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
             page = chromium.new_context(viewport={"width": 1600, "height": 1000}).new_page()
-            frontend.visit(page, server.address)
-            graph = prompt(page, {"steps": options.steps, "sample_every": 0, "drift_prompts": "", "name": "panel"})
-            pace(server, graph, 1)  # warms up
-            ratios = []
-            print("| pair | without, s a step | with, s a step | ratio |\n|---|---|---|---|")
-            for pair in range(options.pairs):
-                taken = {}
-                for shows in (False, True) if pair % 2 else (True, False):
-                    page.goto("about:blank") if not shows else frontend.visit(page, server.address)
-                    node = panels.opened(page) if shows else None
-                    taken[shows] = pace(server, graph, 100 + 2 * pair + shows)
-                    if shows:  # else something else was measured
-                        assert panels.wait(page, node, "head.state === 'finished'")["head"]["step"] == options.steps
-                ratios.append(taken[True] / taken[False])
-                print(f"| {pair + 1} | {taken[False]:.4f} | {taken[True]:.4f} | {ratios[-1]:.3f} |", flush=True)
-            print(f"\nmedian ratio {statistics.median(ratios):.3f}")
+            pace(server, page, KINDS[-1], options.steps, 1)  # warms up
+            rounds = []
+            print(f"| round | {', s a step | '.join(KINDS)}, s a step | panel / none |\n|---|---|---|---|---|")
+            for number in range(options.rounds):
+                order = KINDS[number % 3 :] + KINDS[: number % 3]
+                taken = {k: pace(server, page, k, options.steps, 100 + 3 * number + i) for i, k in enumerate(order)}
+                rounds.append([taken[k] for k in KINDS])
+                cells = " | ".join(f"{seconds:.4f}" for seconds in rounds[-1])
+                print(f"| {number + 1} | {cells} | {rounds[-1][2] / rounds[-1][1]:.3f} |", flush=True)
+            print(f"\nmedian ratio {statistics.median(with_ / without for _, without, with_ in rounds):.3f}")
             chromium.close()
 
 
