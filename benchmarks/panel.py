@@ -26,7 +26,6 @@ import serving  # noqa: E402
 from client import Client  # noqa: E402
 from events import Events  # noqa: E402
 
-
 KINDS = ("no page", "page, no panel", "page and panel")
 
 
