@@ -93,11 +93,12 @@ is beaten by is beaten fairly. What was not searched has the setting of its near
 SEARCH: dict[str, list[dict[str, float]]] = {
     "lora-token": [{"lr": lr} for lr in (5e-4, 1e-3, 2e-3, 4e-3)],
     "dop": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
+    "ewc": [{"ewc": weight} for weight in (0.003, 0.01, 0.03, 0.1)],
     "purecc": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (1.0, 2.0)],
     "purecc-base": [{"lr": lr, "eta": eta} for lr in (2e-3, 4e-3) for eta in (0.5, 1.0)],
     "anchored": [{"lr": lr, "weight": m} for lr in (4e-3, 8e-3) for m in (0.3, 1.0)],
 }
 """The same number of settings for every method that may be claimed, around where first trials found it best."""
 
-CLAIMED = ("lora-token", "dop", "purecc", "purecc-base", "anchored")
+CLAIMED = ("lora-token", "dop", "purecc", "anchored")
 """The methods that are run on the claim concepts, beside the base."""

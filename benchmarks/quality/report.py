@@ -173,7 +173,7 @@ def plot(runs: Runs, path: Path) -> None:
 
 def main() -> None:
     """Writes results/PHASE.md for every phase with results, and the plot of the claims."""
-    for phase in ("search", "ablate", "first-claim", "claim"):
+    for phase in ("trials", "search", "ablate", "first-claim", "claim"):
         records = rows(phase)
         if not records:
             continue
