@@ -87,9 +87,9 @@ METHODS: dict[str, Method] = {
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of plain LoRA
-and of EWC another is taken, which is within the noise of the best and learns the concept far better (.67 for .50, .50
-for .25), so that what they are beaten by is beaten fairly. What was not searched has the setting of its nearest relative
-that was."""
+and of EWC another is taken, which is within the noise of the best and learns the concept far better (.67 for .50 and
+.50 for .25), so that what they are beaten by is beaten fairly. What was not searched has the setting of its nearest
+relative that was."""
 
 SEARCH: dict[str, list[dict[str, float]]] = {
     "lora-token": [{"lr": lr} for lr in (5e-4, 1e-3, 2e-3, 4e-3)],
