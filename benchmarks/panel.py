@@ -3,9 +3,9 @@
 COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 60 --rounds 5
 
 A server trains an extractor on the embedded base, in turn with no page of the front end open, queued in a page whose
-pack has no scripts, and queued in the same page with its panel. A run's pace is the time between its first and its last
-step, as the server tells them, over the steps between. The panel's cost is the median ratio of the last two. Only on an
-otherwise idle machine does it say something. The page is drawn by the processor, which is here the trainer's, too.
+pack has no scripts, and queued in the same page with its panel. A run's pace is the time between its first step and its
+end, as the server tells them, over the steps between. The panel's cost is the median ratio of the last two. Only on an
+otherwise idle machine does it say something; without a GPU the processor that trains also draws the page.
 """
 
 import argparse
@@ -39,8 +39,8 @@ def pace(server, page, kind: str, steps: int, seed: int) -> float:
     node = panels.opened(page, **values)
     has = page.evaluate("() => app.extensions.some(extension => extension.name === 'purecc.live')")
     assert has == (kind != "page, no panel")
-    graph = page.evaluate("async () => (await app.graphToPrompt()).output")
     if kind == "no page":
+        graph = page.evaluate("async () => (await app.graphToPrompt()).output")
         page.goto("about:blank")
     with Events(server.address, f"panel-{seed}", 600.0) as events:
         if kind == "no page":
