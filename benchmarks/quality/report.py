@@ -71,6 +71,11 @@ class Runs:
         """A rate relative to LoRA's, above the base's."""
         return bootstrap(self.keys, relative(self.curves[label], self.curves[lora], self.base, name, self.last))
 
+    def less(self, label: str, name: str, lora: str = "lora-token") -> Estimate:
+        """A figure less LoRA's, at the last step, paired."""
+        left, right = (mean_of(self.curves[m], name, self.last) for m in (label, lora))
+        return bootstrap(self.keys, lambda keys: left(keys) - right(keys))
+
     def matched(self, label: str, name: str, fidelity: float) -> Estimate:
         """A figure where the method reaches a fidelity."""
         return bootstrap(self.keys, at_fidelity(self.curves[label], name, fidelity))
@@ -193,6 +198,9 @@ def main() -> None:
             names = ("leak", "leak other", "class")
             lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]
             text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
+            text += ["## Less LoRA's, paired\n"]
+            lines = [[runs.titles[m], *(runs.less(m, c) for c in COLUMNS)] for m in runs.curves if m != "lora-token"]
+            text += [table(["method", *COLUMNS.values()], lines)]
         text += [
             "## At matched fidelity\n",
             at_levels(runs, "drift"),
