@@ -93,7 +93,9 @@ relative that was."""
 
 SEARCH: dict[str, list[dict[str, float]]] = {
     "lora-token": [{"lr": lr} for lr in (5e-4, 1e-3, 2e-3, 4e-3)],
+    "prior": [{"lr": lr, "weight": m} for lr in (1e-3, 2e-3) for m in (1.0, 3.0)],
     "dop": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
+    "bpp": [{"lr": lr, "weight": m} for lr in (2e-3, 4e-3) for m in (1.0, 3.0)],
     "ewc": [{"ewc": weight} for weight in (0.003, 0.01, 0.03, 0.1)],
     "purecc": [{"lr": lr, "eta": eta} for lr in (1e-3, 2e-3) for eta in (1.0, 2.0)],
     "purecc-base": [{"lr": lr, "eta": eta} for lr in (2e-3, 4e-3) for eta in (0.5, 1.0)],
