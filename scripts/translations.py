@@ -1,4 +1,4 @@
-"""Says what is missing, needless or out of date in the translations of the nodes and their help pages.
+"""Says what is missing, needless or out of date in the translations of the nodes, their help pages and the panel.
 
 COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py            lists it
 COMFYUI_PATH=/path/to/ComfyUI python scripts/translations.py --english  prints what is to be translated
@@ -43,6 +43,12 @@ def translated(language: str) -> dict:
     """The nodeDefs.json of a language; empty if there is none."""
     path = LOCALES / language / "nodeDefs.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def panel(language: str) -> dict[str, str]:
+    """The words of the live panel in a language, by key; empty if there are none."""
+    path = LOCALES / language / "main.json"
+    return json.loads(path.read_text(encoding="utf-8"))["purecc"] if path.is_file() else {}
 
 
 def page(node: str, language: str | None = None) -> str:
@@ -91,6 +97,13 @@ def faults(language: str) -> list[str]:
         lines += [f"{node}: {part} of the help page differ" for part in before if before[part] != after[part]]
         if other.splitlines()[0] != f"# {found.get(f'{node}.display_name')}":
             lines.append(f"{node}: the help page's title is not the node's name")
+    words, others = panel("en"), panel(language)
+    lines += [f"panel.{key}: missing" for key in words if not others.get(key, "").strip()]
+    lines += [f"panel.{key}: no such words" for key in others if key not in words]
+    common = words.keys() & others.keys()
+    lines += [
+        f"panel.{key}: what is in braces differs" for key in common if _braces(words[key]) != _braces(others[key])
+    ]
     known = _known(language)
     for node, sums in checksums(source).items():
         lines += [
@@ -99,6 +112,10 @@ def faults(language: str) -> list[str]:
             if known.get(node, {}).get(part) != sums[part]
         ]
     return sorted(lines)
+
+
+def _braces(text: str) -> list[str]:
+    return sorted(re.findall(r"\{\w+\}", text))
 
 
 def checksums(source: dict) -> dict:

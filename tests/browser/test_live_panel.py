@@ -8,9 +8,11 @@ import urllib.request
 import frontend
 import panels
 import pytest
+import translations
 from panels import opened, queue, shown, wait
 
 RENDERERS = ["canvas", "Vue"]
+SHIPPED = [language for language in translations.LANGUAGES if language != "de"]  # the front end has no German yet
 
 
 def render(page, renderer: str) -> None:
@@ -166,6 +168,29 @@ def test_the_panel_is_no_part_of_the_file(page, server):
     wait(page, node, "head.state === 'finished'")
     after = page.evaluate(saved, node)
     assert {k: after[k] for k in keys} == {k: before[k] for k in keys}
+
+
+def test_the_panel_speaks_the_language_of_the_page(page, server):
+    node = opened(page, name="spoken", steps=2, sample_every=1, seed=13)
+    queue(page, node)
+    english = wait(page, node, "head.state === 'finished'")
+    assert "finished, 2 steps" in english["text"] and "base · now" in english["text"]
+    spoken = "word => document.querySelector('.purecc-stop')?.innerText === word"
+    speak = "language => app.extensionManager.setting.set('Comfy.Locale', language)"
+    try:
+        for language in SHIPPED:
+            words = translations.panel(language)
+            page.evaluate(speak, language)
+            page.wait_for_function(spoken, arg=words["stop"])
+            page.wait_for_timeout(300)
+            there = shown(page, node)
+            assert words["finished"].format(total=2) in there["text"]
+            assert f"{words['base']} · {words['now']}" in there["text"]
+            assert [plot["title"] for plot in there["plots"]] == [words[key] for key in ("loss", "drift", "rate")]
+            assert page.evaluate(INSIDE, node)
+    finally:
+        page.evaluate(speak, "en")
+    page.wait_for_function(spoken, arg="Stop and keep")
 
 
 INSIDE = """

@@ -54,6 +54,16 @@ def test_the_server_serves_names_and_help_in_every_language(server):
             assert page.splitlines()[0] == f"# {served[language]['nodeDefs'][node]['display_name']}"
 
 
+def test_the_panel_has_the_words_that_it_says(server):
+    """Every key in the panel's code has words, and every word is said."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (translations.ROOT / "web" / "js").glob("*.js"))
+    words = translations.panel("en")
+    assert server.client.get_json("/i18n")["en"]["purecc"] == words
+    said = set(re.findall(r'say\("(\w+)"', code)) | {"base", "now"}
+    states, wishes = {"finished", "stopped", "cancelled", "failed", "lost"}, {"stop", "sample", "save"}
+    assert set(words) == said | states | wishes | {f"{wish}_tip" for wish in wishes}
+
+
 def test_a_fault_is_found(comfyui, tmp_path, monkeypatch):
     import json
 
@@ -66,6 +76,9 @@ def test_a_fault_is_found(comfyui, tmp_path, monkeypatch):
     source = json.loads((translations.LOCALES / "ja" / "source.json").read_text(encoding="utf-8"))
     source["PureCCTinyCheckpoint"]["texts"] = "0" * 12
     (tmp_path / "ja" / "source.json").write_text(json.dumps(source), encoding="utf-8")
+    for language, words in {"en": {"step": "step {step}", "stop": "Stop"}, "ja": {"step": "{n}", "go": "行く"}}.items():
+        (tmp_path / language).mkdir(exist_ok=True)
+        (tmp_path / language / "main.json").write_text(json.dumps({"purecc": words}), encoding="utf-8")
     monkeypatch.setattr(translations, "LOCALES", tmp_path)
     assert translations.faults("ja") == [
         "PureCCLoadAdapter.display_name: none of { } @ | % may stand in it",
@@ -73,4 +86,7 @@ def test_a_fault_is_found(comfyui, tmp_path, monkeypatch):
         "PureCCSaveAdapter.description: missing",
         "PureCCSaveAdapter.inputs.gone.name: no such text in the nodes",
         "PureCCTinyCheckpoint: the English texts have changed since",
+        "panel.go: no such words",
+        "panel.step: what is in braces differs",
+        "panel.stop: missing",
     ]

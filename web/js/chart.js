@@ -1,5 +1,7 @@
 // Loss, λ*, drift and learning rate over the steps: four plots on one canvas, each with an axis of its own.
 
+import { say } from "./words.js";
+
 const GAP = 10;
 const TITLE = 14;
 const ROW = 74;
@@ -11,23 +13,23 @@ export function plots(run) {
   const band = run.points("lower").map(([step, low], i) => [step, low, upper[i][1]]);
   return [
     {
-      title: "loss",
+      title: say("loss"),
       colour: "--purecc-loss",
       lines: [
         { kind: "faint", points: run.points("loss") },
         { kind: "line", points: run.points("smooth") },
       ],
     },
-    { title: "drift", colour: "--purecc-drift", lines: [{ kind: "dots", points: run.points("drift") }] },
+    { title: say("drift"), colour: "--purecc-drift", lines: [{ kind: "dots", points: run.points("drift") }] },
     {
-      title: "λ*",
+      title: say("scale"),
       colour: "--purecc-scale",
       lines: [
         { kind: "band", points: band },
         { kind: "line", points: run.points("median") },
       ],
     },
-    { title: "learning rate", colour: "--purecc-rate", lines: [{ kind: "line", points: run.points("lr") }] },
+    { title: say("rate"), colour: "--purecc-rate", lines: [{ kind: "line", points: run.points("lr") }] },
   ].filter((plot) => plot.lines.some((line) => line.points.length));
 }
 

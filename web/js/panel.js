@@ -1,6 +1,7 @@
 // What a run shows on its node: curves, samples beside the base's own, the clock, and what may be asked of it.
 
 import { Chart, plots, short } from "./chart.js";
+import { say } from "./words.js";
 
 const PADDING = 14;
 const LINE = 18;
@@ -8,16 +9,7 @@ const STRIP = 112;
 const SLIDER = 22;
 const BUTTONS = 30;
 
-const BUTTON = {
-  stop: ["Stop and keep", "Ends training with this step. What was learned so far goes on through the graph."],
-  sample: ["Sample now", "Draws the samples after this step."],
-  save: ["Save now", "Saves an adapter of this moment beside those of Save Adapter, with the step in its name."],
-};
-
-const CURVES = `loss: of every step, and smoothed. Towards the right it should fall.
-drift: how far the model's predictions on prompts that have nothing to do with the concept have moved from the base's; 0 is not at all.
-λ*: the adaptive scale of pure learning, its median and quartiles over the batch.
-learning rate: of the LoRA.`;
+const WISHES = ["stop", "sample", "save"];
 
 const make = (tag, className, more = {}) => Object.assign(document.createElement(tag), { className, ...more });
 
@@ -31,16 +23,13 @@ const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(1);
 
 /** The line above the curves. */
 export function status(head) {
-  const step = `step ${head.step} of ${head.total}`;
-  if (head.state === "preparing") return head.text || "preparing";
-  if (head.state === "finished") return `finished, ${head.total} steps`;
-  if (head.state === "stopped") return `stopped and kept at ${step}`;
-  if (head.state === "cancelled") return `cancelled at ${step}`;
-  if (head.state === "failed") return head.step ? `failed at ${step}` : "failed before the first step";
-  if (head.state === "lost") return `lost at ${step}: the server was started anew`;
-  const pace = head.pace === null ? [] : [`${short(head.pace)} s a step`, `${clock(head.left)} left`];
-  const memory = head.memory ? [`${gigabytes(head.memory[0])} of ${gigabytes(head.memory[1])} GB`] : [];
-  return [step, ...pace, ...memory].join(" · ");
+  const { state, step, total } = head;
+  if (state === "preparing") return head.text || say("preparing");
+  if (state === "failed" && !step) return say("early");
+  if (["finished", "stopped", "cancelled", "failed", "lost"].includes(state)) return say(state, { step, total });
+  const pace = head.pace === null ? [] : [say("pace", { seconds: short(head.pace) }), say("left", { time: clock(head.left) })];
+  const [used, all] = (head.memory ?? []).map(gigabytes);
+  return [say("step", { step, total }), ...pace, ...(all ? [say("memory", { used, all })] : [])].join(" · ");
 }
 
 /** The lines below the curves: why it failed, the best so far, what was saved, what went wrong. */
@@ -48,8 +37,8 @@ export function remarks(head) {
   const { state, text, best, saved, note } = head;
   const lines = [];
   if (state === "failed" && text) lines.push(text);
-  if (best) lines.push(`best so far: step ${best.step}, loss ${short(best.loss)} at drift ${short(best.drift)}`);
-  if (saved?.length) lines.push(`saved: ${saved.slice(-3).join(", ")}`);
+  if (best) lines.push(say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }));
+  if (saved?.length) lines.push(say("saved", { names: saved.slice(-3).join(", ") }));
   if (note) lines.push(note);
   return lines;
 }
@@ -64,9 +53,9 @@ export class Panel {
     this.height = 0;
     this.element = make("div", "purecc-panel");
     this.line = make("div", "purecc-line");
-    this.canvas = make("canvas", "purecc-chart", { title: CURVES });
+    this.canvas = make("canvas", "purecc-chart");
     this.strip = make("div", "purecc-strip");
-    this.slider = make("input", "purecc-slider", { type: "range", min: 0, step: 1, title: "Samples of earlier steps" });
+    this.slider = make("input", "purecc-slider", { type: "range", min: 0, step: 1 });
     this.label = make("span", "purecc-label");
     this.history = make("div", "purecc-history");
     this.history.append(this.slider, this.label);
@@ -74,8 +63,8 @@ export class Panel {
     this.remarked = 0; // its height when it was last on the screen
     this.buttons = make("div", "purecc-buttons");
     this.button = {};
-    for (const [wish, [text, title]] of Object.entries(BUTTON)) {
-      this.button[wish] = make("button", `purecc-${wish}`, { textContent: text, title, type: "button" });
+    for (const wish of WISHES) {
+      this.button[wish] = make("button", `purecc-${wish}`, { type: "button" });
       this.button[wish].addEventListener("click", () => this.server.ask(this.run, wish));
       this.buttons.append(this.button[wish]);
     }
@@ -121,7 +110,10 @@ export class Panel {
     this.line.title = this.line.textContent;
     this.remark.textContent = remarks(head).join("\n");
     this.remark.title = this.remark.textContent;
+    this.canvas.title = say("curves");
+    this.slider.title = say("earlier");
     for (const [wish, button] of Object.entries(this.button)) {
+      Object.assign(button, { textContent: say(wish), title: say(`${wish}_tip`) });
       button.disabled = this.run.ended || head.state === "lost" || (wish === "sample" && !head.can_sample);
       button.classList.toggle("purecc-asked", head.asked?.includes(wish) ?? false);
     }
@@ -138,22 +130,22 @@ export class Panel {
     this.slider.max = steps.length - 1;
     this.slider.value = steps.indexOf(chosen);
     this.slider.disabled = steps.length < 2;
-    this.label.textContent = `step ${chosen}`;
+    this.label.textContent = say("at", { step: chosen });
     const samples = this.run.at(chosen);
-    const key = `${this.run.id} ${samples.map((sample) => sample.number)}`;
+    const key = `${this.run.id} ${samples.map((sample) => sample.number)} ${say("now")}`;
     if (this.shown === key) return;
     this.shown = key;
     this.strip.replaceChildren(...samples.map((sample) => this.pair(sample)));
   }
 
   pair(sample) {
-    const figure = make("figure", "purecc-pair", { title: `${sample.prompt}\nseed ${sample.seed}` });
+    const figure = make("figure", "purecc-pair", { title: `${sample.prompt}\n${say("seed", sample)}` });
     for (const which of ["base", "current"]) {
       const image = make("img", `purecc-${which}`, { src: this.server.picture(this.run, sample.number, which), alt: which });
       image.draggable = false;
       figure.append(image);
     }
-    const words = make("figcaption", "", { textContent: "base · now" });
+    const words = make("figcaption", "", { textContent: `${say("base")} · ${say("now")}` });
     figure.append(words);
     figure.addEventListener("click", () => this.enlarge(sample));
     return figure;
@@ -174,21 +166,21 @@ export class Panel {
     const images = Object.fromEntries(["base", "current"].map((which) => [which, make("img", "", { alt: which })]));
     const pairs = Object.entries(images).map(([which, image]) => {
       const figure = make("figure", "");
-      figure.append(image, make("figcaption", "", { textContent: which === "base" ? "base" : "now" }));
+      figure.append(image, make("figcaption", "", { textContent: say(which === "base" ? "base" : "now") }));
       return figure;
     });
     const words = make("p", "");
     const slider = make("input", "", { type: "range", min: 0, max: line.length - 1, step: 1 });
     const show = (k) => {
       for (const [which, image] of Object.entries(images)) image.src = this.server.picture(run, line[k].number, which);
-      words.textContent = `step ${line[k].step} · ${line[k].prompt} · seed ${line[k].seed}`;
+      words.textContent = [say("at", line[k]), line[k].prompt, say("seed", line[k])].join(" · ");
     };
     slider.value = line.indexOf(sample);
     slider.hidden = line.length < 2;
     slider.addEventListener("input", () => show(Number(slider.value)));
     const both = make("div", "purecc-both");
     both.append(...pairs);
-    const close = make("button", "", { textContent: "Close", type: "button" });
+    const close = make("button", "", { textContent: say("close"), type: "button" });
     close.addEventListener("click", () => dialog.close());
     dialog.append(both, words, slider, close);
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());

@@ -4,6 +4,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { Panel } from "./panel.js";
 import { Run } from "./run.js";
+import { speak } from "./words.js";
 
 const TRAINERS = ["PureCCTrainExtractor", "PureCCPureLearning"];
 const WIDGET = "purecc_live";
@@ -117,9 +118,18 @@ async function restore() {
   await Promise.all(listed.map((head) => ask(known(head.id))));
 }
 
+/** Everything shown, in the language that is chosen now. */
+async function translate() {
+  const answer = await api.fetchApi("/i18n");
+  if (answer.ok) speak(await answer.json(), app.extensionManager.setting.get("Comfy.Locale"));
+  for (const run of runs.values()) show(run);
+}
+
 app.registerExtension({
   name: "purecc.live",
   async setup() {
+    await translate();
+    app.ui.settings.addEventListener("Comfy.Locale.change", translate);
     api.addEventListener("purecc.run", ({ detail }) => hear(detail));
     api.addEventListener("reconnected", restore);
     await restore();
