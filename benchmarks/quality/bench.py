@@ -157,7 +157,8 @@ class World:
         penalty = functools.partial(ewc.penalty, weight=method.ewc) if method.ewc else None
         inspection = Inspection(look, frozenset(budget.points) | {budget.steps}, tuple(texts), penalty)
         used = extractor if recipes.needs(method.recipe, EXTRACTOR) else None
-        dataset = self.with_true_masks(concept) if method.true_masks else self.dataset(concept)
+        traced = method.true_masks and concept.kind == "instance"  # a style is everywhere
+        dataset = self.with_true_masks(concept) if traced else self.dataset(concept)
         outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
         record = {
             "concept": concept.name, "title": method.title, "seed": seed,

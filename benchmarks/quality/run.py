@@ -4,20 +4,26 @@
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim [--processes 2] [--seeds 3]
 
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
-goes on where the first one ended. One row, with all that it needs:
+goes on where the first one ended. Any row again, with all that it needs, from nothing but the code:
 
-    ... run.py claim --only tree --methods anchored --seeds 1      # one row
+    ... run.py claim --only tree --methods anchored --seed 3 --again
+
+It is kept under build/quality/again, and how far it is from the row in results is printed; that row stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
+import shutil
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +58,7 @@ class Task:
     whole: bool
 
 
-def tasks(phase: str, only: list[str], methods: list[str], seeds: int) -> list[Task]:
+def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int]) -> list[Task]:
     """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
     from concepts import CLAIM, DEVELOPMENT, TRIED
     from methods import CLAIMED, METHODS, SEARCH
@@ -67,7 +73,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: int) -> list[T
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))
-    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in range(seeds) for c in names]
+    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in seeds for c in names]
 
 
 def label(key: str, settings: dict[str, float]) -> str:
@@ -87,8 +93,8 @@ def done(phase: str) -> dict[tuple[str, str, int], dict]:
 _world = None
 
 
-def start() -> None:
-    """A worker: one thread, the base in memory; it ends with its parent."""
+def start(state: Path) -> None:
+    """A worker: one thread, the base in memory, its files in `state`; it ends with its parent."""
     global _world
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
@@ -98,7 +104,7 @@ def start() -> None:
     load_pack()
     from bench import World
 
-    _world = World(STATE)
+    _world = World(state)
 
 
 def _end_with_parent() -> None:
@@ -116,12 +122,13 @@ def work(task: Task, finished: set[str]) -> list[dict]:
     from purecc_pack.purecc.recipes import EXTRACTOR, needs
 
     concept, budget = CONCEPTS[task.concept], Budget(task.steps, task.points, task.whole)
-    folder = STATE / f"extractor-{task.steps}" / f"{task.concept}-{task.seed}"
+    state = _world.state
+    folder = state / f"extractor-{task.steps}" / f"{task.concept}-{task.seed}"
     records = []
     for name, key, settings in task.runs:
         if name in finished:
             continue
-        path = STATE / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
+        path = state / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
         if not path.is_file():
             method, extractor = METHODS[key].at(**dict(settings)), None
             if needs(method.recipe, EXTRACTOR):
@@ -134,9 +141,29 @@ def work(task: Task, finished: set[str]) -> list[dict]:
                 save_extractor(adapter, folder)
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({step: latents.half() for step, latents in pictures.items()}, path.with_suffix(".pt"))
-            write(path, {"label": name, **record})
+            write(path, {"label": name, **record, "made": {"commit": commit(), "torch": torch.__version__}})
         records.append(json.loads(path.read_text(encoding="utf-8")))
     return records
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of this checkout, with a + if code was changed since; empty where git cannot tell."""
+    if not shutil.which("git"):
+        return ""
+
+    def git(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+
+    told = git("rev-parse", "--short=12", "HEAD")
+    changed = git("diff", "--quiet", "HEAD", "--", "*.py", "*.safetensors").returncode == 1
+    return told.stdout.strip() + "+" * changed
+
+
+def distance(one: dict, other: dict) -> float:
+    """The greatest difference between any figure of two records of the same row."""
+    pairs = [(one["base"], other["base"]), *((one["curve"][s], other["curve"][s]) for s in one["curve"])]
+    return max(abs(a[name] - b[name]) for a, b in pairs for name in a.keys() & b.keys())
 
 
 def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
@@ -172,7 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phase", choices=["search", "ablate", "claim"])
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seed", type=int, help="this one only")
+    parser.add_argument("--again", action="store_true", help="make rows that are there again, and compare")
     parser.add_argument("--only", nargs="*", default=[], help="names of concepts")
     parser.add_argument("--methods", nargs="*", default=[], help="names of methods, or labels of settings")
     arguments = parser.parse_args()
@@ -180,25 +209,34 @@ def main() -> None:
 
     load_pack()
     known = done(arguments.phase)
+    seeds = range(arguments.seeds) if arguments.seed is None else (arguments.seed,)
+    state, results = (STATE / "again", STATE / "again") if arguments.again else (STATE, RESULTS)
     pending = []
-    for task in tasks(arguments.phase, arguments.only, arguments.methods, arguments.seeds):
-        finished = {name for name, _, _ in task.runs if (task.concept, name, task.seed) in known}
+    for task in tasks(arguments.phase, arguments.only, arguments.methods, seeds):
+        there = {} if arguments.again else known
+        finished = {name for name, _, _ in task.runs if (task.concept, name, task.seed) in there}
         if len(finished) < len(task.runs):
             pending.append((task, finished))
     runs = sum(len(task.runs) - len(finished) for task, finished in pending)
     hours = predicted(pending, known) / 3600 / arguments.processes
     print(f"{runs} runs, about {hours:.1f} hours on {arguments.processes} processes", flush=True)
     began, made = time.time(), 0
-    RESULTS.mkdir(exist_ok=True)
+    if arguments.again:
+        shutil.rmtree(state, ignore_errors=True)
+    results.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=start) as pool:
+    with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=start, initargs=(state,)) as pool:
         futures = {pool.submit(work, task, finished): task for task, finished in pending}
         for future in as_completed(futures):
             task, records = futures[future], future.result()
-            with (RESULTS / f"{task.phase}.jsonl").open("a", encoding="utf-8") as file:
+            with (results / f"{task.phase}.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in records)
             made += len(records)
             print(f"{task.concept} {task.seed}: {made} of {runs} after {time.time() - began:.0f} s", flush=True)
+            for record in records if arguments.again else ():
+                name = (record["concept"], record["label"], record["seed"])
+                far = f"differs by at most {distance(known[name], record):.3g}" if name in known else "is new"
+                print(f"  {record['label']} {far}", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def test_a_task_trains_measures_and_is_not_done_twice(small, monkeypatch):
         assert record["curve"]["2"]["drift"] > 0 and record["curve"]["2"]["kl"] > 0
         assert record["base"]["fidelity"] == 0 and record["seconds"]["training"] > 0
         json.dumps(record, allow_nan=False)
+        assert record["made"] == {"commit": small.commit(), "torch": torch.__version__}
     assert records[1]["training"]["lambda"] and records[2]["training"]["preservation"]
     monkeypatch.setattr(type(small._world), "run", None)  # a second training would fail
     assert small.work(task, {"ewc"}) == records
@@ -87,10 +88,19 @@ def test_the_phases_keep_development_and_claim_apart(quality):
     _, run = quality
     import concepts
 
-    names = {phase: {t.concept for t in run.tasks(phase, [], [], 3)} for phase in ("search", "ablate", "claim")}
+    names = {phase: {t.concept for t in run.tasks(phase, [], [], range(3))} for phase in ("search", "ablate", "claim")}
     assert names["search"] == names["ablate"] == set(concepts.DEVELOPMENT)
     assert names["claim"] == set(concepts.CLAIM)
-    seeds = [t.seed for t in run.tasks("claim", [], [], 5)]
+    seeds = [t.seed for t in run.tasks("claim", [], [], range(5))]
     assert seeds == sorted(seeds) and len(set(seeds)) == 5
-    (one,) = run.tasks("claim", ["tree"], ["anchored"], 1)
-    assert [r[0] for r in one.runs] == ["anchored"]
+    (one,) = run.tasks("claim", ["tree"], ["anchored"], (3,))
+    assert [r[0] for r in one.runs] == ["anchored"] and one.seed == 3
+
+
+def test_how_far_a_row_is_from_the_one_that_is_kept(quality):
+    _, run = quality
+    kept = run.done("claim")["tree", "anchored", 3]
+    other = json.loads(json.dumps(kept))
+    assert run.distance(kept, other) == 0
+    other["curve"]["200"]["leak"] += 0.25
+    assert run.distance(kept, other) == pytest.approx(0.25)
