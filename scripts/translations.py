@@ -105,11 +105,11 @@ def faults(language: str) -> list[str]:
         f"panel.{key}: what is in braces differs" for key in common if _braces(words[key]) != _braces(others[key])
     ]
     known = _known(language)
-    for node, sums in checksums(source).items():
+    for what, sums in checksums(source).items():
         lines += [
-            f"{node}: the English {part} have changed since"
+            f"{what}: the English {part} have changed since"
             for part in sums
-            if known.get(node, {}).get(part) != sums[part]
+            if known.get(what, {}).get(part) != sums[part]
         ]
     return sorted(lines)
 
@@ -119,9 +119,13 @@ def _braces(text: str) -> list[str]:
 
 
 def checksums(source: dict) -> dict:
-    """Of each node's texts and help page in English."""
-    texts = {node: json.dumps(source[node], ensure_ascii=False) for node in source}
-    return {node: {"texts": _sum(texts[node]), "help pages": _sum(page(node))} for node in source}
+    """Of each node's texts and help page, and of the panel's words, in English."""
+    sums = {node: {"texts": _sum(_written(source[node])), "help pages": _sum(page(node))} for node in source}
+    return sums | {"panel": {"words": _sum(_written(panel("en")))}}
+
+
+def _written(texts: dict) -> str:
+    return json.dumps(texts, ensure_ascii=False)
 
 
 def _sum(text: str) -> str:

@@ -89,4 +89,5 @@ def test_a_fault_is_found(comfyui, tmp_path, monkeypatch):
         "panel.go: no such words",
         "panel.step: what is in braces differs",
         "panel.stop: missing",
+        "panel: the English words have changed since",
     ]
