@@ -14,7 +14,7 @@ from prompts import Asked
 from torch import Tensor
 
 from purecc_pack.purecc.tiny.individuals import NEAR_MISSES
-from purecc_pack.purecc.tiny.probe import REGIONS, Reading
+from purecc_pack.purecc.tiny.probe import NOTHING, REGIONS, Reading
 
 
 def shows(concept: Concept, reading: Reading, k: int) -> bool:
@@ -51,6 +51,21 @@ def fidelity(concept: Concept, asked: Sequence[Asked], reading: Reading) -> floa
     return fmean(
         shows(concept, reading, k) and all(reading.words[h][k] == w for h, w in named.items())
         for k, named in wanted.items()
+    )
+
+
+def alone(concept: Concept, asked: Sequence[Asked], reading: Reading) -> float:
+    """Fidelity where the concept also is where the prompt puts it, with no second thing beside it.
+
+    Source: added after the claims, when pictures were judged by eye (eyes.py): `fidelity` says yes to a concept that
+    is drawn twice, to pieces of it, and to one in the pose of the references.
+    """
+    heads = ("background", "position") if concept.kind == "instance" else ("background", "thing", "position")
+    return fmean(
+        shows(concept, reading, k)
+        and all(reading.words[h][k] == w for h, w in asked[k].named.items() if h in heads)
+        and reading.words["companion"][k] == NOTHING
+        for k in picks(asked, "requested")
     )
 
 
@@ -130,6 +145,7 @@ def figures(
     groups = {a.group for a in asked}
     out = {
         "fidelity": fidelity(concept, asked, reading),
+        "alone": alone(concept, asked, reading),
         "near": near(concept, asked, reading),
         "leak": leak(concept, asked, reading),
         "leak other": leak(concept, asked, reading, "other"),

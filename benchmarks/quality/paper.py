@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
 from report import RESULTS, Runs, rows, table  # noqa: E402
-from statistics_of_runs import bootstrap, mean_of  # noqa: E402
+from statistics_of_runs import Key, bootstrap, mean_of  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,27 @@ CLAIMS = (
 )
 
 
-def verdicts(runs: Runs, claim: Claim) -> str:
-    """For each pair of methods and each column: whether the paper's order holds here, by a paired interval."""
+def orders(runs: Runs, claim: Claim) -> str:
+    """For each pair of methods and each column: by how much the paper's order holds here, and in how many concepts.
+
+    Of three concepts an interval excludes 0 where all three agree, which is no test: their number is what is told.
+    """
     lines = []
-    for i, (a, name_a, theirs_a) in enumerate(claim.methods):
-        for b, name_b, theirs_b in claim.methods[i + 1 :]:
+    known = [m for m in claim.methods if m[0] in runs.curves]
+    for i, (a, name_a, theirs_a) in enumerate(known):
+        for b, name_b, theirs_b in known[i + 1 :]:
             for column, measure, x, y in zip(claim.theirs, claim.ours, theirs_a, theirs_b, strict=True):
                 first, second = ((a, name_a), (b, name_b)) if x > y else ((b, name_b), (a, name_a))
                 left, right = (mean_of(runs.curves[label], measure, runs.last) for label in (first[0], second[0]))
-                difference = bootstrap(runs.keys, lambda keys, left=left, right=right: left(keys) - right(keys))
-                holds = "inside the noise"
-                if difference.low > 0:
-                    holds = "holds"
-                elif difference.high < 0:
-                    holds = "reversed"
-                lines.append([column, f"{first[1]} above {second[1]}", difference, holds])
-    return table(["column", "the paper's order", "difference here", "here"], lines)
+
+                def less(keys: Sequence[Key], left=left, right=right) -> float:
+                    return left(keys) - right(keys)
+
+                names = sorted({concept for concept, _ in runs.keys})
+                signs = [less([key for key in runs.keys if key[0] == name]) for name in names]
+                agree, against = sum(s > 0 for s in signs), sum(s < 0 for s in signs)
+                lines.append([column, f"{first[1]} above {second[1]}", bootstrap(runs.keys, less), agree, against])
+    return table(["column", "the paper's order", "difference here", "so in concepts", "reversed in"], lines)
 
 
 def compared(runs: Runs, claim: Claim) -> str:
@@ -124,12 +129,15 @@ def course(runs_of: Sequence[dict], label: str) -> str:
 def main() -> None:
     """Writes the page."""
     records = rows("ablate")
-    runs = Runs(records)
-    text = ["# The paper's claims, here\n"]
+    runs, claimed = Runs(records), Runs(rows("claim"))
+    seeds = len({seed for _, seed in runs.keys})
+    text = ["# The paper's claims, here\n", f"Development concepts, {seeds} seed{'s' * (seeds > 1)}.\n"]
     for claim in CLAIMS:
         if any(label not in runs.curves for label, _, _ in claim.methods):
             continue
-        text += [f"## {claim.title}\n", compared(runs, claim), verdicts(runs, claim)]
+        text += [f"## {claim.title}\n", compared(runs, claim), orders(runs, claim)]
+        if sum(label in claimed.curves for label, _, _ in claim.methods) > 1:
+            text += [f"On the {len({c for c, _ in claimed.keys})} claim concepts:\n", orders(claimed, claim)]
     text += ["## The guidance over training\n"]
     text += [course(records, label) for label in ("purecc", "purecc-stop", "purecc-base") if label in runs.curves]
     searched = rows("search")

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
@@ -17,6 +18,7 @@ RESULTS = HERE / "results"
 
 COLUMNS = {
     "fidelity": "concept on the requested background",
+    "alone": "the same, in its place, alone",
     "likeness": "likeness",
     "near": "near-miss instead",
     "pair": "concept beside a second thing",
@@ -31,7 +33,7 @@ COLUMNS = {
     "kl": "KL",
     "diversity": "diversity",
 }
-SHORT_COLUMNS = ("fidelity", "likeness", "leak", "leak other", "class", "seg", "drift")
+SHORT_COLUMNS = ("fidelity", "alone", "likeness", "leak", "leak other", "class", "seg", "drift")
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -87,12 +89,27 @@ def table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return "\n".join([*out, *("| " + " | ".join(str(x) for x in line) + " |" for line in lines)]) + "\n"
 
 
+def shared(runs: Runs, column: str) -> bool:
+    """Whether all runs have the figure at the last step."""
+    return all(column in runs.curves[m][k][runs.last] for m in runs.curves for k in runs.keys)
+
+
 def last_step(runs: Runs, columns: Sequence[str]) -> str:
     """All methods at the last step."""
-    names = [c for c in columns if all(c in runs.curves[m][k][runs.last] for m in runs.curves for k in runs.keys)]
+    names = [c for c in columns if shared(runs, c)]
     lines = [["base", *(runs.of_base(c) for c in names)]]
     lines += [[runs.titles[m], *(runs.estimate(m, c) for c in names)] for m in runs.curves]
     return table(["method", *(COLUMNS[c] for c in names)], lines)
+
+
+def by_set(runs: Runs, column: str) -> str:
+    """A figure at the last step, set by set: means over seeds."""
+    sets = list(dict.fromkeys(concept for concept, _ in runs.keys))
+    keys = {name: [key for key in runs.keys if key[0] == name] for name in sets}
+    lines = [["base", *(f"{fmean(runs.base[k][column] for k in keys[n]):.2f}" for n in sets)]]
+    for m, curves in runs.curves.items():
+        lines.append([runs.titles[m], *(f"{mean_of(curves, column, runs.last)(keys[n]):.2f}" for n in sets)])
+    return f"{COLUMNS[column]}:\n\n" + table(["method", *sets], lines)
 
 
 def by_steps(runs: Runs, columns: Sequence[str]) -> str:
@@ -114,12 +131,13 @@ def chosen(runs: Runs) -> list[str]:
         method = m.split()[0]
         if method not in best or scores[m].mean > scores[best[method]].mean:
             best[method] = m
-    lines = [[runs.titles[m], *(runs.estimate(m, c) for c in SHORT_COLUMNS)] for m in best.values()]
-    lines.insert(0, ["base", *(runs.of_base(c) for c in SHORT_COLUMNS)])
+    columns = [c for c in SHORT_COLUMNS if shared(runs, c)]
+    lines = [[runs.titles[m], *(runs.estimate(m, c) for c in columns)] for m in best.values()]
+    lines.insert(0, ["base", *(runs.of_base(c) for c in columns)])
     return [
         table(["method", "score"], [[runs.titles[m], e] for m, e in scores.items()]),
         "## The best setting of each method\n",
-        table(["method", *(COLUMNS[c] for c in SHORT_COLUMNS)], lines),
+        table(["method", *(COLUMNS[c] for c in columns)], lines),
     ]
 
 
@@ -134,8 +152,9 @@ def at_levels(runs: Runs, name: str) -> str:
 
 def plot(runs: Runs, path: Path) -> None:
     """Drift over fidelity, a line a method through its steps, as SVG; to the right and below is better."""
-    width, height, left, bottom = 760, 460, 80, 60
+    width, height, left, bottom = 760, max(460, 40 + 20 * len(runs.curves)), 80, 60
     colours = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")
+    dashes = ("", "6 3", "2 3", "8 3 2 3")
     low, high = -3.6, -0.8
 
     def place(fidelity: float, drift: float) -> tuple[float, float]:
@@ -168,10 +187,12 @@ def plot(runs: Runs, path: Path) -> None:
             )
         ]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        dash = dashes[number // len(colours) % len(dashes)]
+        drawn = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
+        parts.append(f'<polyline points="{line}" {drawn}/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
         y = 30 + 20 * number
-        parts.append(f'<circle cx="{width - 186}" cy="{y}" r="5" fill="{colour}"/>')
+        parts.append(f'<path d="M{width - 200} {y}h20" {drawn}/>')
         parts.append(f'<text x="{width - 175}" y="{y + 4}">{runs.titles[m][:30]}</text>')
     path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
@@ -199,8 +220,13 @@ def main() -> None:
             lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]
             text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
             text += ["## Less LoRA's, paired\n"]
-            lines = [[runs.titles[m], *(runs.less(m, c) for c in COLUMNS)] for m in runs.curves if m != "lora-token"]
-            text += [table(["method", *COLUMNS.values()], lines)]
+            names = [c for c in COLUMNS if shared(runs, c)]
+            lines = [[runs.titles[m], *(runs.less(m, c) for c in names)] for m in runs.curves if m != "lora-token"]
+            text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
+            text += [
+                "## By set\n",
+                *(by_set(runs, name) for name in ("fidelity", "alone", "leak", "follow") if shared(runs, name)),
+            ]
         text += [
             "## At matched fidelity\n",
             at_levels(runs, "drift"),

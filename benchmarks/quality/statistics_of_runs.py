@@ -65,13 +65,16 @@ def mean_curve(runs: Mapping[Key, Curve], keys: Sequence[Key], name: str) -> lis
     return [fmean(runs[key][step][name] for key in keys) for step in steps]
 
 
-def at_fidelity(runs: Mapping[Key, Curve], name: str, fidelity: float) -> Callable[[Sequence[Key]], float]:
+def at_fidelity(
+    runs: Mapping[Key, Curve], name: str, level: float | Callable[[Sequence[Key]], float]
+) -> Callable[[Sequence[Key]], float]:
     """The mean of a figure where the mean curve first reaches a fidelity, between steps by straight lines.
 
-    It is nan where the curve never gets there.
+    The fidelity is a number, or told by the runs. The figure is nan where the curve never gets there.
     """
 
     def figure(keys: Sequence[Key]) -> float:
+        fidelity = level(keys) if callable(level) else level
         xs, ys = mean_curve(runs, keys, "fidelity"), mean_curve(runs, keys, name)
         if xs[0] >= fidelity:
             return ys[0]
@@ -81,6 +84,11 @@ def at_fidelity(runs: Mapping[Key, Curve], name: str, fidelity: float) -> Callab
         return float("nan")
 
     return figure
+
+
+def common_level(*methods: Mapping[Key, Curve], share: float = 1.0) -> Callable[[Sequence[Key]], float]:
+    """A share of the fidelity that all of the methods reach in the mean: of the least of their highest."""
+    return lambda keys: share * min(max(mean_curve(runs, keys, "fidelity")) for runs in methods)
 
 
 def best_step(runs: Mapping[Key, Curve], keys: Sequence[Key]) -> int:
