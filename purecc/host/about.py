@@ -35,6 +35,7 @@ def about(model, dataset: ConceptDataset, job, history: History) -> dict[str, st
         "losses": history.losses,
         "lambdas": history.scales,
         "drift": history.drift,
+        "drift_prompts": job.drift_prompts if history.drift else (),
         "seed": job.settings.seed,
     }
     return files.metadata(

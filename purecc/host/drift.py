@@ -12,7 +12,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..measure import DriftProbe
+from ..measure import DriftProbe, passes
 from ..recipes import BASE
 from ..texts import prompt
 from .drawing import empty_latent
@@ -74,8 +74,8 @@ def drift(
 
 
 def parts(prompts: int, models: int = 1, steps: int = 8) -> int:
-    """How many velocities it takes: the base's with and without guidance and without the prompt, and each model's."""
-    return prompts * steps * (3 + models)
+    """How many velocities it takes: the base's with and without the prompt, and each model's."""
+    return passes(prompts, models, steps)
 
 
 class _Branches:

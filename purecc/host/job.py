@@ -35,7 +35,8 @@ class Job:
         checkpointing: which blocks are computed again in the backward pass: "auto", as few as fit into the device's
             free memory, and none on the CPU; "off"; or "all".
         deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
-        drift_every: steps between two measurements of drift; 0: as often as costs little, see `measure.interval`.
+        drift_every: steps between two measurements of drift; 0: as often, and on as many of the prompts, as costs
+            little, see `measure.affordable`.
         drift_prompts: what drift is measured on; empty: it is not measured.
         sample_every: steps between two sample pictures; 0: none but those that are asked for.
         sample_prompts: of the samples; empty: the first complete text.

@@ -15,7 +15,7 @@ from ..dataset import ConceptDataset
 from ..files import Adapter
 from ..fitting import fitted, layers
 from ..history import History, Step
-from ..measure import WATCHED, DriftProbe, interval
+from ..measure import WATCHED, DriftProbe, affordable
 from ..pool import draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool, work
@@ -127,11 +127,10 @@ class _Watch:
         shape = tuple(dataset.items[0].latents.shape[1:])
         self._drift = None
         if job.drift_prompts:
+            prompts, self._drift_every = _watched(job)
+            self._job = replace(job, drift_prompts=prompts)
             listener.say("measuring the base")
-            self._drift = DriftProbe(assembly.trainee, shape, job.drift_prompts, WATCHED, limit=job.settings.batch)
-            settings = job.settings
-            step = work(job.recipe) * settings.batch * settings.accumulation
-            self._drift_every = job.drift_every or interval(self._drift.passes, step, settings.steps)
+            self._drift = DriftProbe(assembly.trainee, shape, prompts, WATCHED, limit=job.settings.batch)
         self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
 
     def train(self, pool) -> History:
@@ -174,6 +173,16 @@ class _Watch:
     def _drawn(self) -> list[Preview]:
         out = self._assembly.field.latents_out
         return [replace(p, base=out(p.base), current=out(p.current)) for p in self._previews()]
+
+
+def _watched(job: Job) -> tuple[tuple[str, ...], int]:
+    """What drift is measured on, and the steps between two measurements."""
+    if job.drift_every:
+        return job.drift_prompts, job.drift_every
+    settings = job.settings
+    step = work(job.recipe) * settings.batch * settings.accumulation
+    count, every = affordable(len(job.drift_prompts), step, settings.steps)
+    return job.drift_prompts[:count], every
 
 
 def _check_extractor(clip: CLIP, job: Job, extractor: Adapter | None) -> None:

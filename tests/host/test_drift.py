@@ -13,7 +13,7 @@ def test_drift_is_the_ratio_of_squares_over_the_base_s_trajectories(models, cust
     prompts, steps = ["a red car", "a bowl of fruit"], 2
     told = Told()
     made = drift(models, customised, prompts, told, steps=steps)
-    assert told.parts == 4 * steps * len(prompts)
+    assert told.parts == (3 * steps - 1) * len(prompts)
     noise = torch.randn(len(prompts), 16, 8, 8, generator=torch.Generator().manual_seed(0))
     even = torch.linspace(1, 0, steps + 1)
     times = 3 * even / (1 + 2 * even)

@@ -108,7 +108,7 @@ def test_the_base_is_drawn_once_for_all(models, token_only):
         base = (models.model, models.clip)
         pairs = preserving.with_adapters(*base, [token_only, token_only], "Robot ")
         made = preserving.preservation(base, pairs, models.vae, texts, ("robot", "instance"), (5, 6), how, told)
-    assert told.parts == preserving.parts(models.model, 3, 2, 2, 2, None, 0) == 3 * 3 * 2 * 2 + 8 * 8 * (3 + 2)
+    assert told.parts == preserving.parts(models.model, 3, 2, 2, 2, None, 0) == 3 * 3 * 2 * 2 + 8 * (8 * (2 + 2) - 1)
     assert [o.name for o in made.outcomes] == ["plain", "plain (2)"]
     assert made.outcomes[0].changes == made.outcomes[1].changes
     assert sum("base model, prompt" in text for text in told.texts) == 3
