@@ -26,21 +26,32 @@ export function status(head) {
   const { state, step, total } = head;
   if (state === "preparing") return head.text || say("preparing");
   if (state === "failed" && !step) return say("early");
-  if (["finished", "stopped", "cancelled", "failed", "lost"].includes(state)) return say(state, { step, total });
-  const pace = head.pace === null ? [] : [say("pace", { seconds: short(head.pace) }), say("left", { time: clock(head.left) })];
+  const pace = (head.pace ?? null) === null ? [] : [say("pace", { seconds: short(head.pace) })];
+  if (["finished", "stopped", "cancelled", "failed", "lost"].includes(state)) {
+    const took = (head.seconds ?? null) === null ? [] : [clock(head.seconds)];
+    return [say(state, { step, total }), ...(state === "lost" ? [] : [...took, ...pace])].join(" · ");
+  }
+  const left = (head.left ?? null) === null ? [] : [say("left", { time: clock(head.left) })];
   const [used, all] = (head.memory ?? []).map(gigabytes);
-  return [say("step", { step, total }), ...pace, ...(all ? [say("memory", { used, all })] : [])].join(" · ");
+  return [say("step", { step, total }), ...pace, ...left, ...(all ? [say("memory", { used, all })] : [])].join(" · ");
 }
 
-/** The lines below the curves: why it failed, the best so far, what was saved, what went wrong. */
+/** The lines below the curves, with what explains them: why it failed, the best so far, what was saved, what went wrong. */
 export function remarks(head) {
   const { state, text, best, saved, note } = head;
   const lines = [];
-  if (state === "failed" && text) lines.push(text);
-  if (best) lines.push(say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }));
-  if (saved?.length) lines.push(say("saved", { names: saved.slice(-3).join(", ") }));
-  if (note) lines.push(note);
+  if (state === "failed" && text) lines.push([text, text]);
+  if (best) lines.push([say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }), say("best_tip")]);
+  if (saved?.length) lines.push([say("saved", { names: saved.slice(-3).join(", ") }), saved.join("\n")]);
+  if (note) lines.push([note, note]);
   return lines;
+}
+
+/** Why a wish cannot be granted now; empty if it can. */
+function refusal(head, wish) {
+  if (wish === "sample" && head.can_sample === false) return say("no_vae");
+  if (wish === "stop" && head.can_stop === false && !head.ended) return say("no_step");
+  return "";
 }
 
 export class Panel {
@@ -69,10 +80,10 @@ export class Panel {
       this.buttons.append(this.button[wish]);
     }
     this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
-    // A press on these is no drag of the node, and no zoom of the graph.
+    // A press on these is no drag of the node, no zoom of the graph and no shortcut of the host.
     for (const part of [this.buttons, this.history, this.strip])
-      for (const event of ["pointerdown", "mousedown", "dblclick"])
-        part.addEventListener(event, (pressed) => pressed.stopPropagation());
+      for (const event of ["pointerdown", "mousedown", "dblclick", "keydown"])
+        part.addEventListener(event, (pressed) => pressed.ctrlKey || pressed.metaKey || pressed.stopPropagation());
     this.element.append(this.line, this.canvas, this.remark, this.strip, this.history, this.buttons);
     this.chart = new Chart(this.canvas);
     this.watch = new ResizeObserver(() => this.refresh());
@@ -108,13 +119,15 @@ export class Panel {
     this.element.dataset.state = head.state;
     this.line.textContent = status(head);
     this.line.title = this.line.textContent;
-    this.remark.textContent = remarks(head).join("\n");
-    this.remark.title = this.remark.textContent;
+    const lines = remarks(head);
+    if (this.remarks !== String(lines)) this.remark.replaceChildren(...lines.map(([textContent, title]) => make("div", "", { textContent, title })));
+    this.remarks = String(lines);
     this.canvas.title = say("curves");
     this.slider.title = say("earlier");
     for (const [wish, button] of Object.entries(this.button)) {
-      Object.assign(button, { textContent: say(wish), title: say(`${wish}_tip`) });
-      button.disabled = this.run.ended || head.state === "lost" || (wish === "sample" && !head.can_sample);
+      const not = refusal(head, wish);
+      Object.assign(button, { textContent: say(wish), title: not || say(`${wish}_tip`) });
+      button.disabled = this.run.ended || head.state === "lost" || not !== "";
       button.classList.toggle("purecc-asked", head.asked?.includes(wish) ?? false);
     }
     this.drawStrip();
@@ -139,16 +152,15 @@ export class Panel {
   }
 
   pair(sample) {
-    const figure = make("figure", "purecc-pair", { title: `${sample.prompt}\n${say("seed", sample)}` });
+    const pair = make("button", "purecc-pair", { type: "button", title: `${sample.prompt}\n${say("seed", sample)}` });
     for (const which of ["base", "current"]) {
       const image = make("img", `purecc-${which}`, { src: this.server.picture(this.run, sample.number, which), alt: which });
       image.draggable = false;
-      figure.append(image);
+      pair.append(image);
     }
-    const words = make("figcaption", "", { textContent: `${say("base")} · ${say("now")}` });
-    figure.append(words);
-    figure.addEventListener("click", () => this.enlarge(sample));
-    return figure;
+    pair.append(make("span", "", { textContent: `${say("base")} · ${say("now")}` }));
+    pair.addEventListener("click", () => this.enlarge(sample));
+    return pair;
   }
 
   /** Shows the samples of the k-th step at which there are some; of the last: follows. */
@@ -184,6 +196,7 @@ export class Panel {
     close.addEventListener("click", () => dialog.close());
     dialog.append(both, words, slider, close);
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("keydown", (event) => event.stopPropagation()); // the graph behind it hears nothing
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     show(Number(slider.value));
