@@ -57,6 +57,7 @@ id => {
     plots: panel.chart.drawn.map(({title, lines, box}) => ({title, lines, box})),
     images: [...panel.strip.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth, image.src]),
     disabled: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.disabled])),
+    titles: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.title])),
     visible: panel.element.checkVisibility() && panel.element.getBoundingClientRect().height,
     height: panel.height,
   };

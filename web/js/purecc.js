@@ -4,7 +4,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { Panel } from "./panel.js";
 import { Run } from "./run.js";
-import { speak } from "./words.js";
+import { say, speak } from "./words.js";
 
 const TRAINERS = ["PureCCTrainExtractor", "PureCCPureLearning"];
 const WIDGET = "purecc_live";
@@ -27,9 +27,13 @@ function nodeOf({ node, workflow }) {
 const server = {
   picture: (run, number, which) => api.apiURL(`/purecc/runs/${run.id}/samples/${number}/${which}`),
   async ask(run, wish) {
-    const answer = await api.fetchApi(`/purecc/runs/${run.id}/${wish}`, { method: "POST" });
-    if (!answer.ok)
-      app.extensionManager.toast.add({ severity: "warn", summary: "PureCC", detail: await answer.text(), life: 5000 });
+    const warn = (detail) => app.extensionManager.toast.add({ severity: "warn", summary: "PureCC", detail, life: 5000 });
+    try {
+      const answer = await api.fetchApi(`/purecc/runs/${run.id}/${wish}`, { method: "POST" });
+      if (!answer.ok) warn(await answer.text());
+    } catch {
+      warn(say("unheard"));
+    }
   },
 };
 
@@ -85,15 +89,27 @@ function known(id) {
   return runs.get(id);
 }
 
+/** What the server answers; null where it does not, and the next event or connection will ask again. */
+async function get(path) {
+  try {
+    const answer = await api.fetchApi(path, { cache: "no-store" });
+    return answer.ok ? await answer.json() : null;
+  } catch (error) {
+    console.warn(`PureCC: no answer to ${path}`, error);
+    return null;
+  }
+}
+
 async function ask(run) {
+  run.again = true; // what is missed while an answer is under way is not in it
   if (run.asking) return;
   run.asking = true;
-  try {
-    const answer = await api.fetchApi(`/purecc/runs/${run.id}`, { cache: "no-store" });
-    if (answer.ok) run.absorb(await answer.json());
-  } finally {
-    run.asking = false;
+  while (run.again) {
+    run.again = false;
+    const state = await get(`/purecc/runs/${run.id}`);
+    if (state) run.absorb(state);
   }
+  run.asking = false;
   show(run);
 }
 
@@ -106,33 +122,38 @@ function hear(state) {
 
 /** Everything anew: when the page has loaded, and when the connection is back. */
 async function restore() {
-  const answer = await api.fetchApi("/purecc/runs", { cache: "no-store" });
-  if (!answer.ok) return;
-  const { runs: listed } = await answer.json();
-  const there = new Set(listed.map((head) => head.id));
-  for (const run of runs.values())
-    if (!there.has(run.id) && !run.ended) {
+  const before = [...runs.values()];
+  const listed = await get("/purecc/runs");
+  if (!listed) return;
+  const there = listed.runs.map((head) => head.id);
+  for (const run of before)
+    if (!there.includes(run.id) && !run.ended) {
       run.head = { ...run.head, state: "lost" };
       show(run);
     }
-  await Promise.all(listed.map((head) => ask(known(head.id))));
+  const since = [...runs.values()].filter((run) => !before.includes(run) && !there.includes(run.id));
+  for (const id of [...there, ...since.map((run) => run.id)]) {
+    const run = known(id);
+    runs.delete(id); // so that they stand in the order in which they began
+    runs.set(id, run);
+  }
+  await Promise.all(there.map((id) => ask(known(id))));
 }
 
 /** Everything shown, in the language that is chosen now. */
 async function translate() {
-  const answer = await api.fetchApi("/i18n");
-  if (answer.ok) speak(await answer.json(), app.extensionManager.setting.get("Comfy.Locale"));
+  const served = await get("/i18n");
+  if (served) speak(served, app.extensionManager.setting.get("Comfy.Locale"));
   for (const run of runs.values()) show(run);
 }
 
 app.registerExtension({
   name: "purecc.live",
   async setup() {
-    await translate();
-    app.ui.settings.addEventListener("Comfy.Locale.change", translate);
     api.addEventListener("purecc.run", ({ detail }) => hear(detail));
     api.addEventListener("reconnected", restore);
-    await restore();
+    app.ui.settings.addEventListener("Comfy.Locale.change", translate);
+    await Promise.all([restore(), translate()]);
   },
   /** After a workflow is loaded, a change undone, a tab changed: the nodes are new ones. */
   afterConfigureGraph() {

@@ -7,6 +7,7 @@ export class Run {
     this.rows = [];
     this.samples = [];
     this.next = 0; // number of the next sample
+    this.first = 0; // number of the first one that the server still has
   }
 
   get ended() {
@@ -19,12 +20,14 @@ export class Run {
     const older = this.ended || head.step < (this.head.step ?? 0); // an answer that an event has overtaken
     if (!older) this.head = head;
     if (from > this.rows.length || samplesFrom > this.next) return false;
-    this.rows.push(...rows.slice(this.rows.length - from));
+    for (const row of rows.slice(this.rows.length - from)) this.rows.push(row); // there may be 100000
     for (const sample of samples)
       if (sample.number >= this.next) {
         this.samples.push(sample);
         this.next = sample.number + 1;
       }
+    this.first = Math.max(this.first, head.first_sample ?? 0);
+    this.samples = this.samples.filter((sample) => sample.number >= this.first);
     return true;
   }
 

@@ -1,0 +1,160 @@
+"""The panel in the real front end, told of runs by the test in the server's stead; answers fail or come late."""
+
+import json
+import re
+
+import frontend
+import liveruns
+import panels
+import pytest
+from panels import shown, wait
+
+TELL = "([name, detail]) => app.api.dispatchEvent(new CustomEvent(name, {detail}))"
+RUNS = re.compile(r"/api/purecc/runs$")
+RUN = re.compile(r"/api/purecc/runs/[\w-]+$")
+FOCUS = "() => document.activeElement.className"
+
+
+def tell(page, state: dict, name: str = "purecc.run") -> None:
+    page.evaluate(TELL, [name, json.loads(json.dumps(state))])
+
+
+@pytest.fixture
+def node(page) -> int:
+    """A training node in an open workflow."""
+    return panels.opened(page)
+
+
+def started(page, node: int, steps: int = 3, **options):
+    """A run of the node, told up to that step."""
+    run = liveruns.made(node=str(node), **options)
+    for number in range(1, steps + 1):
+        run.step(liveruns.step(number, drift=1e-4 * number))
+    tell(page, run.state())
+    return run
+
+
+def test_a_run_that_prepares_says_with_what_and_why_not_to_stop_it(page, node):
+    run = liveruns.made(node=str(node), can_sample=False)
+    run.say("Measuring the base")
+    tell(page, run.state() | {"can_stop": False})
+    preparing = wait(page, node, "head.state === 'preparing'")
+    assert preparing["text"].splitlines()[0] == "Measuring the base" and not preparing["plots"]
+    assert preparing["disabled"] == {"stop": True, "sample": True, "save": False}
+    assert "nothing to keep" in preparing["titles"]["stop"] and "connect one" in preparing["titles"]["sample"]
+    run.step(liveruns.step(1))
+    tell(page, run.state() | {"can_stop": True})
+    running = wait(page, node, "head.state === 'running'")
+    assert running["disabled"] == {"stop": False, "sample": True, "save": False}
+    assert running["titles"]["stop"].startswith("Ends training with this step")
+
+
+def test_a_run_that_the_server_no_longer_knows_is_lost_and_a_new_one_is_not(page, node):
+    """As after a restart of the server; the new run begins while the page asks what there is."""
+    run, held = started(page, node), []
+    wait(page, node, "head.step === 3")
+    page.route(RUNS, lambda route: held.append(route))
+    page.evaluate(TELL, ["reconnected", None])
+    while not held:
+        page.wait_for_timeout(50)
+    another = liveruns.made(node="99")
+    tell(page, another.state())
+    held[0].fulfill(json={"runs": []})
+    lost = wait(page, node, "head.state === 'lost'")
+    assert lost["text"].splitlines()[0] == "lost at step 3 of 10: the server was started anew"
+    assert all(lost["disabled"].values()) and len(lost["rows"]) == 3, "what it showed is still there"
+    new = started(page, node, steps=1)
+    assert wait(page, node, "head.state === 'running'")["id"] == new.id != run.id
+    page.unroute(RUNS)
+
+
+def test_what_is_missed_while_an_answer_is_under_way_is_asked_for_again(page, node):
+    """The run ends while the page waits: nothing more would ever be told."""
+    run, held = started(page, node, steps=1), []
+    wait(page, node, "head.step === 1")
+    page.route(RUN, lambda route: held.append((route, run.state())))
+
+    def answer(k):
+        while len(held) <= k:
+            page.wait_for_timeout(50)
+        return held[k]
+
+    for number in (2, 3):
+        run.step(liveruns.step(number))
+    tell(page, run.state(rows_from=2))  # the second step's event was lost
+    first, then = answer(0)
+    run.step(liveruns.step(4))
+    run.end("finished")
+    tell(page, run.state(rows_from=3))
+    first.fulfill(json=then)
+    second, now = answer(1)
+    second.fulfill(json=now)
+    assert [row[0] for row in wait(page, node, "rows.length === 4")["rows"]] == [1, 2, 3, 4]
+    assert shown(page, node)["head"]["state"] == "finished"
+    page.unroute(RUN)
+
+
+def test_samples_that_the_server_has_forgotten_are_gone(page, node):
+    run = started(page, node)
+    run.sample([liveruns.sample(number) for number in (1, 2, 3)])
+    tell(page, run.state())
+    assert len(wait(page, node, "samples.length === 3")["samples"]) == 3
+    tell(page, run.state(3, 3) | {"first_sample": 2})
+    kept = wait(page, node, "samples.length === 1")
+    assert [sample["number"] for sample in kept["samples"]] == [2] and len(kept["images"]) == 2
+
+
+def test_a_long_history_is_taken_at_once(page):
+    length = 200_000  # more than may be the arguments of a call
+    taken = page.evaluate(
+        """async length => {
+          const {Run} = await import("/extensions/purecc/js/run.js"), run = new Run("a");
+          const rows = Array.from({length}, (_, i) => [i + 1, 0.5]);
+          run.absorb({columns: ["step", "loss"], step: length, from: 0, rows, samples_from: 0, samples: []});
+          return run.points("loss").length;
+        }""",
+        length,
+    )
+    assert taken == length
+
+
+def test_a_sample_is_enlarged_by_the_keyboard(page, node):
+    run = started(page, node)
+    run.sample([liveruns.sample(1)])
+    page.route(re.compile(r"/samples/\d+/"), lambda route: route.fulfill(status=404))
+    tell(page, run.state())
+    wait(page, node, "samples.length === 1")
+    for key in ("Enter", "Space"):
+        page.locator(".purecc-pair").focus()
+        page.keyboard.press(key)
+        page.locator("dialog.purecc-dialog").wait_for()
+        page.keyboard.press("Escape")
+        page.locator("dialog.purecc-dialog").wait_for(state="detached")
+        assert page.evaluate(FOCUS) == "purecc-pair", "back to where it was"
+
+
+def test_the_best_so_far_says_its_rule_and_an_ended_run_its_time(page, node):
+    run = started(page, node)
+    run.best(name="mine_best", step=2, loss=0.25, drift=3e-4)
+    run.end("finished")
+    tell(page, run.state() | {"seconds": 83})
+    ended = wait(page, node, "head.state === 'finished'")
+    assert ended["text"].splitlines()[0] == "finished, 10 steps · 1:23 · 1 s a step"
+    assert "best so far: step 2, concept loss 0.25 at drift 3.0e-4" in ended["text"]
+    assert "lowest smoothed concept loss" in page.locator(".purecc-remark > div").get_attribute("title")
+
+
+def test_a_wish_that_is_not_heard_is_told(page, node):
+    started(page, node)
+    wait(page, node, "head.step === 3")
+    page.route(re.compile(r"/purecc/runs/[\w-]+/stop$"), lambda route: route.abort())
+    page.locator(".purecc-panel .purecc-stop").evaluate("button => button.click()")
+    page.get_by_text("The server did not answer.").wait_for()
+
+
+def test_a_page_without_words_has_its_panel_all_the_same(page, server):
+    page.route(re.compile(r"/i18n$"), lambda route: route.abort())
+    frontend.visit(page, server.address)
+    node = panels.opened(page)
+    started(page, node)
+    assert wait(page, node, "head.step === 3")["visible"]
