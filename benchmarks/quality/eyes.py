@@ -19,8 +19,8 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-EACH = 4
-"""Pictures of a set and a method."""
+BATCHES = {"eyes": (("instance", "style"), 4), "eyes 2": (("instance",), 6)}
+"""By seed of the draw: kinds of sets, and pictures of a set and a method. The second was added to see things better."""
 SIDE, ACROSS, DOWN = 144, 4, 6
 
 
@@ -33,7 +33,7 @@ def sheets() -> None:
     load_pack()
     import measures
     from bench import World, _true
-    from concepts import CLAIM, CONCEPTS
+    from concepts import CLAIM, CONCEPTS, Concept
     from methods import CLAIMED
     from PIL import Image, ImageDraw
     from prompts import asked
@@ -41,20 +41,28 @@ def sheets() -> None:
 
     from purecc_pack.purecc.tiny.scenes import draw
 
-    world, rng = World(STATE), Random("eyes")
-    found = []
-    for name in CLAIM:
-        concept = CONCEPTS[name]
+    world = World(STATE)
+
+    def judged(concept: Concept, method: str, seed: int, k: int) -> tuple[dict, Image.Image, Image.Image]:
         requested = asked(concept, {"requested": 16})
-        for method in CLAIMED:
-            for seed, k in rng.sample([(seed, k) for seed in range(5) for k in range(16)], EACH):
-                drawn = torch.load(STATE / "claim" / name / f"{method}-{seed}.pt", weights_only=True)
-                latents = drawn[max(drawn)][k : k + 1].float()
-                shown = measures.fidelity(concept, requested[k : k + 1], world.probe.read(latents)) == 1
-                image = (world.vae.decode(latents)[0].clamp(0, 1) * 255).round().byte().numpy()
-                row = {"concept": name, "method": method, "seed": seed, "prompt": k, "probe": shown}
-                found.append((row, draw(_true(concept, requested[k])), Image.fromarray(image)))
-    rng.shuffle(found)
+        drawn = torch.load(STATE / "claim" / concept.name / f"{method}-{seed}.pt", weights_only=True)
+        latents = drawn[max(drawn)][k : k + 1].float()
+        shown = measures.fidelity(concept, requested[k : k + 1], world.probe.read(latents)) == 1
+        alone = measures.alone(concept, requested[k : k + 1], world.probe.read(latents)) == 1
+        image = (world.vae.decode(latents)[0].clamp(0, 1) * 255).round().byte().numpy()
+        row = {"concept": concept.name, "method": method, "seed": seed, "prompt": k, "probe": shown, "alone": alone}
+        return row, draw(_true(concept, requested[k])), Image.fromarray(image)
+
+    found = []
+    for batch, (kinds, each) in BATCHES.items():
+        rng, these = Random(batch), []
+        for name in CLAIM:
+            if CONCEPTS[name].kind in kinds:
+                for method in CLAIMED:
+                    picks = rng.sample([(seed, k) for seed in range(5) for k in range(16)], each)
+                    these += [judged(CONCEPTS[name], method, seed, k) for seed, k in picks]
+        rng.shuffle(these)
+        found += these
     folder, a_sheet = STATE / "eyes", ACROSS * DOWN
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(found), a_sheet):
@@ -75,27 +83,58 @@ def compare() -> None:
     from pack import load_pack
 
     load_pack()
+    from concepts import CONCEPTS
     from methods import CLAIMED, METHODS
     from report import RESULTS, rows, table
+    from statistics_of_runs import Key, bootstrap
 
     labels = dict(line.split() for line in (RESULTS / "eyes.txt").read_text(encoding="utf-8").splitlines())
+    kinds = {name: concept.kind for name, concept in CONCEPTS.items()}
     judged = [{**row, "eye": labels[str(row["number"])] == "y"} for row in rows("eyes")]
-    lines = []
-    for name, chosen in [
-        ("all", judged),
-        *((METHODS[m].title, [r for r in judged if r["method"] == m]) for m in CLAIMED),
-        *((c, [r for r in judged if r["concept"] == c]) for c in dict.fromkeys(r["concept"] for r in judged)),
-    ]:
-        eye, probe = fmean(r["eye"] for r in chosen), fmean(r["probe"] for r in chosen)
-        agree = fmean(r["eye"] == r["probe"] for r in chosen)
-        chance = eye * probe + (1 - eye) * (1 - probe)
-        kappa = f"{(agree - chance) / (1 - chance):.2f}" if chance < 1 else "-"
-        only = [sum(r[a] and not r[b] for r in chosen) for a, b in (("probe", "eye"), ("eye", "probe"))]
-        lines.append([name, len(chosen), f"{eye:.2f}", f"{probe:.2f}", f"{agree:.2f}", kappa, *only])
-    header = ["", "pictures", "by eye", "by the probe", "agree", "Cohen's κ", "only the probe says yes", "only the eye"]
-    text = "# The probe against the eye\n\nConcept on the requested background, last step of the claims.\n\n"
-    (RESULTS / "eyes.md").write_text(text + table(header, lines), encoding="utf-8")
-    print(table(header, lines))
+    text = [
+        "# The probe against the eye\n",
+        f"Concept on the requested background, last step of the claims; {len(judged)} pictures, judged with the method "
+        "hidden (`eyes.py`). Intervals: bootstrap over sets, then pictures.\n",
+    ]
+    for kind in ("instance", "style"):
+        chosen = [r for r in judged if kinds[r["concept"]] == kind]
+        keys = [(r["concept"], r["number"]) for r in chosen]
+        row_of = dict(zip(keys, chosen, strict=True))
+
+        def rate(keys: list[Key], name: str, method: str, row_of=row_of) -> float:
+            return _mean([row_of[k][name] for k in keys if row_of[k]["method"] == method])
+
+        lines = []
+        for m in CLAIMED:
+            by = [bootstrap(keys, lambda ks, n=n, m=m: rate(ks, n, m)) for n in ("eye", "probe", "alone")]
+            less = bootstrap(keys, lambda ks, m=m: rate(ks, "eye", m) - rate(ks, "eye", "lora-token"))
+            lines.append([METHODS[m].title, sum(r["method"] == m for r in chosen), *by, less])
+        header = ["", "pictures", "by eye", "by the probe", "by the probe, alone", "by eye, less LoRA's"]
+        text += [f"## {'Things' if kind == 'instance' else 'Styles'}\n", table(header, lines)]
+        lines = []
+        for name, measure in (
+            ("concept on the requested background", "probe"),
+            ("the same, in its place, alone", "alone"),
+        ):
+            eye, probe = fmean(r["eye"] for r in chosen), fmean(r[measure] for r in chosen)
+            agree = fmean(r["eye"] == r[measure] for r in chosen)
+            chance = eye * probe + (1 - eye) * (1 - probe)
+            only = [sum(r[a] and not r[b] for r in chosen) for a, b in ((measure, "eye"), ("eye", measure))]
+            lines.append([name, f"{agree:.2f}", f"{(agree - chance) / (1 - chance):.2f}", *only])
+        header = ["measure", "agrees with the eye", "Cohen's κ", "only the probe says yes", "only the eye"]
+        text.append(table(header, lines))
+        sets = list(dict.fromkeys(r["concept"] for r in chosen))
+        lines = [
+            [METHODS[m].title, *(f"{rate([k for k in keys if k[0] == c], 'eye', m):.2f}" for c in sets)]
+            for m in CLAIMED
+        ]
+        text.append(table(["by eye", *sets], lines))
+    (RESULTS / "eyes.md").write_text("\n".join(text), encoding="utf-8")
+    print("\n".join(text))
+
+
+def _mean(values: list[bool]) -> float:
+    return fmean(values) if values else float("nan")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ METHODS: dict[str, Method] = {
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
 }
-"""By short name. Rates and weights are those of the best score in the search on the development concepts. Of plain LoRA,
+"""By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
 .25 and .62 for .53), so that what they are beaten by is beaten fairly. What was not searched has the setting of its
 nearest relative that was."""
