@@ -27,6 +27,10 @@ class Step:
     seconds: float
     drift: float | None = None
 
+    def left(self, total: int) -> float:
+        """Seconds that the other steps of so many will take at the pace of the run, which also measures and draws."""
+        return (total - self.number) * self.seconds / self.number
+
     @property
     def quartiles(self) -> tuple[float, float, float] | None:
         """Of λ over the samples of the step; the second is the median. None where the recipe has no λ."""

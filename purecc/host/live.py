@@ -88,7 +88,8 @@ class LiveRun:
         self._drawn = 0
         self._told = (0, 0)
         self._told_at = 0.0
-        self._state, self._text, self._note = PREPARING, "", ""
+        self._state, self._text, self._left = PREPARING, "", None
+        self._notes: dict[str, str] = {}
         self._memory: tuple[int, int] | None = None
         self._asked: set[str] = set()
         self._saved: list[str] = []
@@ -108,6 +109,7 @@ class LiveRun:
             loss, quartiles = step.losses["total"], step.quartiles or (None, None, None)
             self._rows.append([step.number, loss, self._smooth(loss), step.lr, step.drift, *quartiles])
             self._clock.append(step.seconds)
+            self._left = step.left(self.about.total)
             changed = self._state != RUNNING
             self._state, self._text = RUNNING, ""
             self._publish(at_once=changed)
@@ -132,15 +134,20 @@ class LiveRun:
             self._saved = [s for s in self._saved if s != name]
 
     def best(self, **what) -> None:
-        """The best so far: its name, step, loss, drift."""
+        """The best so far: its name, step, smoothed concept loss, drift, and the bound on drift."""
         with self._lock:
             self._best = what
             self._publish()
 
-    def note(self, text: str) -> None:
-        """What the user should know, such as what went wrong without ending the run."""
+    def note(self, text: str, topic: str | None = None) -> None:
+        """What the user should know, such as what went wrong without ending the run.
+
+        Args:
+            text: a line; beside those that were told before.
+            topic: what it is about, if later news take its place.
+        """
         with self._lock:
-            self._note = text
+            self._notes[topic or text] = text
             self._publish()
 
     def end(self, state: str, text: str = "") -> None:
@@ -161,11 +168,13 @@ class LiveRun:
         """Asks for one of WISHES.
 
         Raises:
-            Refused: it has ended, or has no VAE to draw with.
+            Refused: it has ended, has no VAE to draw with, or has nothing to keep before its first step.
         """
         with self._lock:
             if self.ended:
                 raise Refused(f"This run is {self._state}.")
+            if what == "stop" and not self._can_stop:
+                raise Refused("Nothing is learned before the first step: cancel it instead.")
             if what == "sample" and not self.about.can_sample:
                 raise Refused("There is no VAE to draw samples with: connect one to the node.")
             self._asked.add(what)
@@ -179,7 +188,7 @@ class LiveRun:
             return asked
 
     def head(self) -> dict:
-        """All but the history: what a list shows."""
+        """All but the history: what a list shows; first_sample is the number of the oldest that is kept."""
         with self._lock:
             return {
                 "id": self.id,
@@ -188,13 +197,15 @@ class LiveRun:
                 "state": self._state,
                 "ended": self.ended,
                 "text": self._text,
-                "note": self._note,
+                "note": "\n".join(self._notes.values()),
+                "can_stop": self._can_stop,
                 "step": self._rows[-1][0] if self._rows else 0,
                 **self._times(),
                 "memory": self._memory,
                 "asked": sorted(self._asked),
                 "saved": self._saved,
                 "best": self._best,
+                "first_sample": self._samples[0][0] if self._samples else self._drawn,
             }
 
     def state(self, rows_from: int = 0, samples_from: int = 0) -> dict:
@@ -214,14 +225,16 @@ class LiveRun:
             found = next((s for k, s in self._samples if k == number), None)
         return None if found is None else {"base": found.base, "current": found.current}.get(which)
 
+    @property
+    def _can_stop(self) -> bool:
+        return self._state == RUNNING
+
     def _times(self) -> dict:
-        """Seconds a step, of the latest; seconds left, at the pace of the whole run, which also measures and draws."""
-        done = len(self._rows)
-        if not done:
+        """Seconds a step, of the latest; seconds left, at the pace of the whole run."""
+        if not self._rows:
             return {"pace": None, "left": None}
         pace = (self._clock[-1] - self._clock[0]) / (len(self._clock) - 1)
-        left = self._clock[-1] / done * (self.about.total - done)
-        return {"pace": pace, "left": None if self.ended else left}
+        return {"pace": pace, "left": None if self.ended else self._left}
 
     def _publish(self, at_once: bool = True) -> None:
         now = time.monotonic()

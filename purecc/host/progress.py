@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from comfy import model_management
 from comfy.utils import ProgressBar
 from PIL import Image
@@ -19,7 +17,6 @@ class NodeProgress:
         self._bar = ProgressBar(total)
         self._node_id, self._title, self._total = node_id, title, total
         self._done = 0
-        self._began = time.perf_counter()
 
     def say(self, text: str) -> None:
         """Shows a line on the node."""
@@ -37,8 +34,8 @@ class NodeProgress:
         model_management.throw_exception_if_processing_interrupted()
         self._bar.update_absolute(step.number, self._total)
         scale = f", λ {step.quartiles[1]:.3f}" if step.scales else ""
-        left = (self._total - step.number) * (time.perf_counter() - self._began) / step.number
-        self.say(f"step {step.number}/{self._total}, loss {step.losses['total']:.4f}{scale}, {_clock(left)} left")
+        left = _clock(step.left(self._total))
+        self.say(f"step {step.number}/{self._total}, loss {step.losses['total']:.4f}{scale}, {left} left")
 
 
 def _clock(seconds: float) -> str:

@@ -78,9 +78,10 @@ class Saver:
                 mine = self._best is not None and self._is_mine(self._best[1])
                 name = self._best[1].name if mine else self._free("_best")
                 self._best = loss, self._write(adapter(name), overwrite=mine)
-                self._live.best(name=name, step=step.number, loss=loss, drift=step.drift)
+                bound = self._saving.best_drift
+                self._live.best(name=name, step=step.number, loss=loss, drift=step.drift, bound=bound)
         except OSError as error:
-            self._live.note(f"The adapter of step {step.number} could not be saved: {error}")
+            self._live.note(f"The adapter of step {step.number} could not be saved: {error}", "saving")
 
     def _is_best(self, step: Step, loss: float) -> bool:
         bound = self._saving.best_drift
@@ -94,11 +95,16 @@ class Saver:
         return _Written(adapter.name, adapter.id)
 
     def _thin(self) -> None:
-        while len(self._autosaves) > self._saving.keep:
-            old = self._autosaves.pop(0)
-            if self._is_mine(old):
-                for path in self._paths(old.name):
-                    path.unlink(missing_ok=True)
+        """Deletes the oldest autosaves; one that cannot be deleted now, as while another program reads it, is later."""
+        for old in self._autosaves[: max(0, len(self._autosaves) - self._saving.keep)]:
+            try:
+                if self._is_mine(old):
+                    for path in self._paths(old.name):
+                        path.unlink(missing_ok=True)
+            except OSError as error:
+                self._live.note(f"{old.name} could not be deleted when it was due: {error}", "deleting")
+                continue
+            self._autosaves.remove(old)
             self._live.gone(old.name)
 
     def _is_mine(self, written: _Written) -> bool:

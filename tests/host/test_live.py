@@ -33,6 +33,24 @@ def test_the_state_is_the_history(comfyui):
     assert run.state()["pace"] == 1.0 and run.state()["left"] == 7.0
 
 
+def test_the_time_left_is_that_of_the_steps(models, monkeypatch):
+    """On the panel and on the node, however long the models were copied and masks were sought before."""
+    import time
+
+    from purecc_pack.purecc.host import progress
+
+    told = []
+    monkeypatch.setattr(progress, "say", lambda text, node_id: told.append(text))
+    on_node, run = progress.NodeProgress("7", "extractor", 10), made()
+    now = time.perf_counter()
+    monkeypatch.setattr(time, "perf_counter", lambda: now + 3600.0)
+    for number, seconds in ((1, 2.0), (4, 20.0)):
+        on_node.step(step(number, seconds=seconds))
+        run.step(step(number, seconds=seconds))
+    assert [text.rpartition(", ")[2] for text in told] == ["0:18 left", "0:30 left"]
+    assert run.head()["left"] == 30.0
+
+
 def live():
     from purecc_pack.purecc.host import live
 
@@ -55,14 +73,16 @@ def test_what_is_sent_adds_up_and_is_seldom(comfyui):
 
 def test_old_samples_go(comfyui):
     run = made(most_samples=2)
+    assert run.head()["first_sample"] == 0
     run.sample([sample(1), sample(2), sample(3)])
-    assert [s["number"] for s in run.state()["samples"]] == [1, 2]
+    assert [s["number"] for s in run.state()["samples"]] == [1, 2] and run.head()["first_sample"] == 1
     assert run.picture(0, "base") is None and run.picture(2, "other") is None
     assert run.picture(2, "base") == b"base" and run.picture(2, "current") == b"current 3"
 
 
 def test_wishes_are_granted_once_but_a_stop(comfyui):
     run = made()
+    run.step(step(1))
     run.wish("sample")
     run.wish("stop")
     assert run.head()["asked"] == ["sample", "stop"]
@@ -75,7 +95,15 @@ def test_what_cannot_be_granted_is_refused(comfyui):
     with pytest.raises(refused, match="no VAE"):
         made(can_sample=False).wish("sample")
     run = made()
+    run.say("drawing the pool")
+    with pytest.raises(refused, match="before the first step"):
+        run.wish("stop")
+    assert run.head()["can_stop"] is False and run.head()["asked"] == []
+    run.step(step(1))
+    assert run.head()["can_stop"] is True
+    run.wish("stop")
     run.end("cancelled")
+    assert run.head()["can_stop"] is False
     with pytest.raises(refused, match="This run is cancelled"):
         run.wish("stop")
     assert run.head()["asked"] == []
@@ -101,6 +129,16 @@ def test_an_ended_run_goes_when_its_node_runs_again_or_others_have(comfyui):
     runs.add(last)
     assert runs.all() == [again, elsewhere, last]
     assert len({run.id for run in runs.all()}) == 3 and all(len(run.id) >= 20 for run in runs.all())
+
+
+def test_what_was_told_stays_beside_what_is_told_later(comfyui):
+    run = made()
+    assert run.head()["note"] == ""
+    run.note("The extractor is not used.")
+    run.note("no space for step 3", "saving")
+    run.note("tightened")
+    run.note("no space for step 6", "saving")
+    assert run.head()["note"].splitlines() == ["The extractor is not used.", "no space for step 6", "tightened"]
 
 
 def test_it_is_read_while_it_is_written(comfyui):

@@ -110,6 +110,22 @@ def test_a_run_that_cannot_says_why(ask, run):
     assert (status, kind, body) == (409, "text/plain", b"This run is finished.")
 
 
+def test_a_stop_before_the_first_step_is_refused(ask):
+    import json
+
+    run = made()
+    ask.runs.add(run)
+    run.say("copying the model")
+    at = f"/purecc/runs/{run.id}"
+    head, stop, save = ask(("GET", at), ("POST", f"{at}/stop"), ("POST", f"{at}/save"))
+    assert json.loads(head[2])["can_stop"] is False and (stop[0], save[0]) == (409, 200)
+    assert stop[2] == b"Nothing is learned before the first step: cancel it instead."
+    assert run.head()["asked"] == ["save"]
+    run.step(step(1))
+    head, stop = ask(("GET", at), ("POST", f"{at}/stop"))
+    assert json.loads(head[2])["can_stop"] is True and stop[0] == 200 and run.head()["asked"] == ["save", "stop"]
+
+
 def test_a_page_of_the_server_itself_may_ask(ask, run):
     """With the headers that a browser sends, also behind a proxy that changes the host's name."""
     headers = {"Origin": "https://a.proxy.example", "Sec-Fetch-Site": "same-origin"}

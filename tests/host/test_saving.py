@@ -84,6 +84,7 @@ def test_the_best_so_far_by_its_rule(folders, plain):
     assert best == [None] * 19 + [20, 20, 20, 23, 23, 23]
     assert there(folders) == ["mine_best"]
     assert live.head()["best"]["loss"] == smooth(losses)[22] and live.head()["best"]["drift"] == 0.5
+    assert live.head()["best"]["bound"] == 0.5
     (key, *_) = plain.lora
     assert float(files.load(*(f / "mine_best.safetensors" for f in folders)).lora[key][0, 0]) == 23.0
 
@@ -99,6 +100,28 @@ def test_a_disk_that_refuses_ends_no_training(folders, plain, monkeypatch):
     saver(folders, live).after(step(4), True, at(plain, 4))
     assert live.head()["note"] == "The adapter of step 4 could not be saved: No space left on device"
     assert live.head()["saved"] == []
+
+
+def test_what_could_not_be_deleted_is_tried_again(folders, plain, monkeypatch):
+    """As on Windows, where a file that another program reads cannot be deleted."""
+    from pathlib import Path
+
+    live, unlink, locked = made(), Path.unlink, ["mine_step1.safetensors"]
+
+    def refuses(path, **options):
+        if path.name in locked:
+            raise PermissionError("used by another process")
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuses)
+    saving = saver(folders, live, every=1, keep=1)
+    for number in range(1, 4):
+        saving.after(step(number), False, at(plain, number))
+    assert there(folders) == ["mine_step1", "mine_step3"] == live.head()["saved"]
+    assert live.head()["note"] == "mine_step1 could not be deleted when it was due: used by another process"
+    locked.clear()
+    saving.after(step(4), False, at(plain, 4))
+    assert there(folders) == ["mine_step4"] == live.head()["saved"]
 
 
 def test_the_longest_name(folders, plain):
