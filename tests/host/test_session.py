@@ -118,6 +118,58 @@ def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, text):
     clean(before, alive, own)
 
 
+@pytest.mark.parametrize(
+    ("probe", "method", "passes"),
+    [
+        ("measure.DriftProbe", "__init__", 3),
+        ("measure.DriftProbe", "__call__", 1),
+        ("previews.PreviewProbe", "__call__", 5),
+    ],
+)
+def test_cancel_stops_within_a_pass_of_what_a_step_measures_or_draws(
+    checkpoint, dataset, quiet_host, monkeypatch, probe, method, passes
+):
+    """The host's own layers look for it, and so every pass of the base, of drift and of a sample does."""
+    from importlib import import_module
+
+    from comfy import model_management
+
+    from purecc_pack.purecc.host.field import HostField
+
+    module, name = probe.split(".")
+    watched = getattr(import_module(f"purecc_pack.purecc.{module}"), name)
+    within, velocity, began, done = getattr(watched, method), HostField.velocity, [], []
+
+    def probing(*args, **options):
+        began.append(0)
+        return within(*args, **options)
+
+    def passing(self, *args):
+        if began:
+            began[-1] += 1
+        v = velocity(self, *args)
+        if began:
+            done.append(began[-1])
+            if len(done) == passes:
+                model_management.interrupt_current_processing()
+        return v
+
+    monkeypatch.setattr(watched, method, probing)
+    monkeypatch.setattr(HostField, "velocity", passing)
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+    job = runs.job(steps=2, batch=1, drift_every=1, drift_prompts=("a lake", "a hill"), sample_every=1)
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, job)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert (began, len(done)) == ([passes + 1], passes), "the next pass was begun and not ended"
+    monkeypatch.undo()
+    clean(before, alive, own)
+
+
 @pytest.mark.parametrize("reload", [True, False])
 def test_models_in_use_are_trained_and_given_back(checkpoint, dataset, reload):
     """Loaded and patched when training begins, as after a sampling in the same workflow."""
