@@ -57,6 +57,23 @@ values => {
 VALUES = {"class_word": "robot", "resolution": 96, "name": "blueprint_robot", "steps": 3, "learning_rate": 0.004}
 WIDGETS = ["captions", "class_word", "kind", "scene", "resolution", "name", "steps", "learning_rate"]
 WIDGETS += ["embedding_learning_rate", "overwrite"]
+OPEN_TAB = "() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')"
+# The node that trains, inside the subgraph: what its panel shows there, and what is then on the screen.
+INSIDE = """
+async () => {
+  const outer = app.rootGraph.nodes.find(node => node.isSubgraphNode?.());
+  const inner = outer.subgraph.nodes.find(node => node.comfyClass === "PureCCPureLearning");
+  const {panel} = inner.widgets.find(widget => widget.name === "purecc_live");
+  const hidden = !panel.element.checkVisibility();
+  app.canvas.openSubgraph(outer.subgraph, outer);
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [500 - inner.pos[0], 850 - inner.pos[1] - inner.size[1]];
+  app.canvas.setDirty(true, true);
+  await new Promise(resolve => setTimeout(resolve, 1000));
+  const visible = panel.element.checkVisibility(), {head, rows} = panel.run;
+  return {path: `${outer.id}:${inner.id}`, head, rows, hidden, visible, text: panel.element.innerText};
+}
+"""
 DROPPED = "() => app.graph.nodes.length === 1 && app.graph.nodes[0].isSubgraphNode() && app.graph.nodes[0].title"
 
 
@@ -100,6 +117,7 @@ def test_the_nodes_library_lists_the_blueprint(page):
 def test_the_blueprint_learns_saves_and_gives_the_model_that_knows(page, server):
     drop(page)
     page.evaluate(WIRE, VALUES)
+    page.evaluate(OPEN_TAB)
     ended = frontend.run(page)
     assert ended["name"] == "execution_success", json.dumps(ended)[:3000]
     past = server.client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
@@ -118,3 +136,10 @@ def test_the_blueprint_learns_saves_and_gives_the_model_that_knows(page, server)
     assert not np.array_equal(made["base"][0], made["customised"][0])
     for kind in ("loras", "embeddings"):
         assert (server.base / "models" / kind / "blueprint_robot.safetensors").is_file()
+    inside, beside = page.evaluate(INSIDE), page.locator(".purecc-tab").inner_text()
+    assert inside["head"]["node"] == inside["path"] and inside["head"]["state"] == "finished"
+    assert [row[0] for row in inside["rows"]] == [1, 2, 3]
+    assert inside["hidden"] and inside["visible"], "the panel is where the node is, inside"
+    assert inside["text"].startswith("finished, 3 steps")
+    assert beside.startswith("Pure Learning · blueprint_robot") and inside["text"].splitlines()[0] in beside
+    assert page.locator(".purecc-tab .purecc-chart").evaluate("canvas => canvas.width") > 100

@@ -59,7 +59,7 @@ def test_the_panel_has_the_words_that_it_says(server):
     code = "".join(path.read_text(encoding="utf-8") for path in (translations.ROOT / "web" / "js").glob("*.js"))
     words = translations.panel("en")
     assert server.client.get_json("/i18n")["en"]["purecc"] == words
-    said = set(re.findall(r'say\("(\w+)"', code)) | {"base", "now"}
+    said = set(re.findall(r'(?:say\("|"purecc\.(?=tab))(\w+)"', code)) | {"base", "now"}
     states, wishes = {"finished", "stopped", "cancelled", "failed", "lost"}, {"stop", "sample", "save"}
     assert set(words) == said | states | wishes | {f"{wish}_tip" for wish in wishes}
 

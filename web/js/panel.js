@@ -1,6 +1,7 @@
 // What a run shows on its node: curves, samples beside the base's own, the clock, and what may be asked of it.
 
-import { Chart, plots, short } from "./chart.js";
+import { Chart, plots } from "./chart.js";
+import { refusal, remarks, status } from "./status.js";
 import { say } from "./words.js";
 
 const PADDING = 14;
@@ -12,47 +13,6 @@ const BUTTONS = 30;
 const WISHES = ["stop", "sample", "save"];
 
 const make = (tag, className, more = {}) => Object.assign(document.createElement(tag), { className, ...more });
-
-const clock = (seconds) => {
-  const [hours, minutes, rest] = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
-  const two = (number) => String(number).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
-};
-
-const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(1);
-
-/** The line above the curves. */
-export function status(head) {
-  const { state, step, total } = head;
-  if (state === "preparing") return head.text || say("preparing");
-  if (state === "failed" && !step) return say("early");
-  const pace = (head.pace ?? null) === null ? [] : [say("pace", { seconds: short(head.pace) })];
-  if (["finished", "stopped", "cancelled", "failed", "lost"].includes(state)) {
-    const took = (head.seconds ?? null) === null ? [] : [clock(head.seconds)];
-    return [say(state, { step, total }), ...(state === "lost" ? [] : [...took, ...pace])].join(" · ");
-  }
-  const left = (head.left ?? null) === null ? [] : [say("left", { time: clock(head.left) })];
-  const [used, all] = (head.memory ?? []).map(gigabytes);
-  return [say("step", { step, total }), ...pace, ...left, ...(all ? [say("memory", { used, all })] : [])].join(" · ");
-}
-
-/** The lines below the curves, with what explains them: why it failed, the best so far, what was saved, what went wrong. */
-export function remarks(head) {
-  const { state, text, best, saved, note } = head;
-  const lines = [];
-  if (state === "failed" && text) lines.push([text, text]);
-  if (best) lines.push([say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }), say("best_tip")]);
-  if (saved?.length) lines.push([say("saved", { names: saved.slice(-3).join(", ") }), saved.join("\n")]);
-  if (note) lines.push([note, note]);
-  return lines;
-}
-
-/** Why a wish cannot be granted now; empty if it can. */
-function refusal(head, wish) {
-  if (wish === "sample" && head.can_sample === false) return say("no_vae");
-  if (wish === "stop" && head.can_stop === false && !head.ended) return say("no_step");
-  return "";
-}
 
 export class Panel {
   /** @param server: {ask(run, wish), picture(run, number, which)}; grew: called when the panel's height changes. */
@@ -71,7 +31,7 @@ export class Panel {
     this.history = make("div", "purecc-history");
     this.history.append(this.slider, this.label);
     this.remark = make("div", "purecc-remark");
-    this.remarked = 0; // its height when it was last on the screen
+    this.tall = 0; // its height when it was last on the screen
     this.buttons = make("div", "purecc-buttons");
     this.button = {};
     for (const wish of WISHES) {
@@ -119,9 +79,7 @@ export class Panel {
     this.element.dataset.state = head.state;
     this.line.textContent = status(head);
     this.line.title = this.line.textContent;
-    const lines = remarks(head);
-    if (this.remarks !== String(lines)) this.remark.replaceChildren(...lines.map(([textContent, title]) => make("div", "", { textContent, title })));
-    this.remarks = String(lines);
+    this.drawRemarks(remarks(head));
     this.canvas.title = say("curves");
     this.slider.title = say("earlier");
     for (const [wish, button] of Object.entries(this.button)) {
@@ -133,6 +91,12 @@ export class Panel {
     this.drawStrip();
     this.measure();
     this.chart.draw(this.run);
+  }
+
+  drawRemarks(lines) {
+    if (this.remarked === String(lines)) return; // else what explains one would vanish from under the pointer
+    this.remarked = String(lines);
+    this.remark.replaceChildren(...lines.map(([textContent, title]) => make("div", "", { textContent, title })));
   }
 
   drawStrip() {
@@ -206,8 +170,8 @@ export class Panel {
   measure() {
     const chart = Chart.height(plots(this.run).length);
     const strip = this.strip.hidden ? 0 : STRIP + SLIDER;
-    if (this.element.checkVisibility()) this.remarked = this.remark.offsetHeight;
-    const height = PADDING + LINE + chart + this.remarked + strip + BUTTONS;
+    if (this.element.checkVisibility()) this.tall = this.remark.offsetHeight;
+    const height = PADDING + LINE + chart + this.tall + strip + BUTTONS;
     this.canvas.style.height = `${chart}px`;
     this.element.style.minHeight = this.element.style.maxHeight = `${height}px`;
     if (height !== this.height) {

@@ -4,6 +4,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { Panel } from "./panel.js";
 import { Run } from "./run.js";
+import { Tab } from "./tab.js";
 import { say, speak } from "./words.js";
 
 const TRAINERS = ["PureCCTrainExtractor", "PureCCPureLearning"];
@@ -37,10 +38,9 @@ const server = {
   },
 };
 
+const tab = new Tab(server, ({ head }) => `${nodeOf(head)?.title ?? head.title} · ${head.name}`);
+
 function attach(node) {
-  const style = document.getElementById("purecc-style") ?? document.createElement("link");
-  Object.assign(style, { id: "purecc-style", rel: "stylesheet", href: new URL("./panel.css", import.meta.url).href });
-  if (!style.isConnected) document.head.append(style);
   let added = 0;
   const panel = new Panel(server, (more) => {
     if (window.LiteGraph?.vueNodesMode) return; // there a node grows with what it holds
@@ -74,6 +74,7 @@ function attach(node) {
 }
 
 function show(run) {
+  if (run === latest()) tab.show(run);
   const node = nodeOf(run.head);
   if (!node) return;
   const panel = panels.get(node) ?? attach(node);
@@ -83,6 +84,7 @@ function show(run) {
 }
 
 const order = (run) => [...runs.keys()].indexOf(run.id);
+const latest = () => [...runs.values()].filter((run) => run.head.id).pop();
 
 function known(id) {
   if (!runs.has(id)) runs.set(id, new Run(id));
@@ -145,11 +147,15 @@ async function translate() {
   const served = await get("/i18n");
   if (served) speak(served, app.extensionManager.setting.get("Comfy.Locale"));
   for (const run of runs.values()) show(run);
+  if (!latest()) tab.show(null);
 }
 
 app.registerExtension({
   name: "purecc.live",
   async setup() {
+    const href = new URL("./panel.css", import.meta.url).href;
+    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
+    app.extensionManager.registerSidebarTab(tab);
     api.addEventListener("purecc.run", ({ detail }) => hear(detail));
     api.addEventListener("reconnected", restore);
     app.ui.settings.addEventListener("Comfy.Locale.change", translate);
