@@ -1,11 +1,12 @@
-"""The probe's word against a person's: pictures judged by eye with the method hidden.
+"""The probe's word against the eye's: pictures judged one by one with the method hidden.
 
     COMFYUI_PATH=... python benchmarks/quality/eyes.py sheets     # numbered pictures in build/quality/eyes
     COMFYUI_PATH=... python benchmarks/quality/eyes.py compare    # labels in results/eyes.txt -> results/eyes.md
 
 A sheet shows pairs: what was asked for, as the drawing code draws it, and beside it what a method drew. The judge sees
-neither the method nor the seed. A line of results/eyes.txt is a number and y where the right picture shows the concept
-(this individual with its marks, in one piece; or this style) on the ground that was asked for, else n.
+neither the method nor the seed; it was one judge, a vision-language model. A line of results/eyes.txt is a number and y
+where the right picture shows the concept (this individual with its marks, in one piece; or this style) on the ground
+that was asked for, else n.
 """
 
 from __future__ import annotations

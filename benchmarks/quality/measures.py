@@ -98,10 +98,12 @@ def following(asked: Sequence[Asked], reading: Reading, *groups: str) -> float:
 
 
 def seg_cons(asked: Sequence[Asked], reading: Reading, base: Reading, groups: Sequence[str] = ("requested",)) -> float:
-    """Seg-Cons, 0-100: mean IoU of thing and background between the segmentations of model and base at one seed.
+    """Seg-Cons, 0-100: mean IoU between the segmentations of model and base at one seed, of what the prompt names.
 
+    That is the background, and for a style the thing, too. An individual's own thing is not compared: it is to change.
     The model is asked with the concept and the base without it. Source: PureCC, Table 1; the segmentation is the
-    probe's, learned from the drawing code's.
+    probe's, learned from the drawing code's. Two seeds of the base have about 95: what counts is that the background
+    that is named is there, more than that every place of it is the same.
     """
     scores = []
     for k in picks(asked, *groups):

@@ -17,6 +17,11 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 SHOWN = {"requested": 3, "pair": 1, "unnamed": 3, "class": 2, "other": 2, "unrelated": 2}
 """Pictures of each group, in columns."""
 LABEL = 170
+METHODS_SHOWN = (
+    "lora-token", "prior", "dop", "bpp", "ewc", "released", "lambda-5", "purecc", "purecc-base", "anchored",
+    "anchored-unmasked", "anchored-true", "anchored-lambda",
+)  # fmt: skip
+"""In rows, those of them that were run."""
 
 
 def main() -> None:
@@ -26,12 +31,14 @@ def main() -> None:
 
     torch.set_num_threads(1)
     load_pack()
-    from bench import World, pictures_of
+    from bench import World, _true, pictures_of
     from concepts import CONCEPTS
     from methods import METHODS
     from PIL import Image, ImageDraw
     from prompts import asked
     from run import RESULTS, STATE
+
+    from purecc_pack.purecc.tiny.scenes import draw
 
     phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
     world = World(STATE)
@@ -49,18 +56,19 @@ def main() -> None:
             canvas.multiline_text((4, top + 30), label, fill="black")
             for column, picture in enumerate(pictures):
                 out.paste(picture, (LABEL + column * side, top))
-        out.quantize(200).save(path, optimize=True)
+        out.quantize(128).save(path, optimize=True)
 
     sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
     for concept in CONCEPTS.values():
         whole = asked(concept)
         numbers = [k for g, n in SHOWN.items() for k in [i for i, a in enumerate(whole) if a.group == g][:n]]
-        files = {key: STATE / phase / concept.name / f"{key}-0.pt" for key in METHODS}
+        files = {key: STATE / phase / concept.name / f"{key}-0.pt" for key in METHODS_SHOWN}
         drawn = {"base": STATE / "base" / f"{concept.name}-0.pt"}
         drawn |= {METHODS[key].title: path for key, path in files.items() if path.is_file()}
         if len(drawn) == 1:
             continue
-        rows = []
+        wanted = [whole[k] for k in numbers if whole[k].group == "requested"]
+        rows = [("references", pictures_of(concept)), ("asked for", [draw(_true(concept, a)) for a in wanted])]
         for title, path in drawn.items():
             latents = torch.load(path, weights_only=True)
             latents = latents[max(latents)] if isinstance(latents, dict) else latents
