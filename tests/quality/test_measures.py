@@ -50,9 +50,26 @@ def test_a_model_that_does_as_asked(name):
     concept = concepts.CONCEPTS[name]
     rows = prompts.asked(concept)
     out = figures(rows, perfect(concept, rows), concept=concept)
-    assert out["fidelity"] == out["pair"] == out["follow"] == out["follow class"] == out["follow concept"] == 1
+    assert (
+        out["fidelity"]
+        == out["alone"]
+        == out["pair"]
+        == out["follow"]
+        == out["follow class"]
+        == out["follow concept"]
+        == 1
+    )
     assert out["class"] == out["near"] == out["leak"] == out["leak other"] == out["change"] == 0
     assert out["seg"] == pytest.approx(100)
+
+
+def test_alone_is_in_its_place_with_nothing_beside_it(asked):
+    reading, requested = perfect(ROBOT, asked), measures.picks(asked, "requested")
+    half = requested[: len(requested) // 2]
+    elsewhere = [k for k in half if asked[k].named["position"] != "left"]
+    for head, numbers, answer in (("position", elsewhere, "left"), ("companion", half, "robot")):
+        out = figures(asked, changed(reading, head, numbers, answer))
+        assert out["fidelity"] == 1 and out["alone"] == 1 - len(numbers) / len(requested) < 1
 
 
 def test_rates_count_pictures(asked):

@@ -104,3 +104,16 @@ def test_how_far_a_row_is_from_the_one_that_is_kept(quality):
     assert run.distance(kept, other) == 0
     other["curve"]["200"]["leak"] += 0.25
     assert run.distance(kept, other) == pytest.approx(0.25)
+
+
+def test_the_defaults_of_the_node_are_those_that_were_measured(quality):
+    """What the benchmark calls ours is what a new Pure Learning node does, rates and sizes aside."""
+    import methods
+
+    from purecc_pack.nodes import training
+
+    schema = training.PureLearning.GET_SCHEMA()
+    lists = {entry.id: entry.options[0] for entry in schema.inputs if getattr(entry, "options", None)}
+    values = {entry.id: entry.default for entry in schema.inputs if hasattr(entry, "default")} | lists
+    assert training._recipe(values) == methods.OURS.recipe
+    assert values["target_layers"] == methods.OURS.target

@@ -76,6 +76,14 @@ def test_the_report_holds_what_all_methods_have(tmp_path):
     assert (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<polyline") == 2
 
 
+def test_methods_are_compared_where_both_have_been():
+    low, high = curves((0.1, 0.4, 0.3), (1, 4, 9)), curves((0.2, 0.8, 0.9), (0, 2, 3))
+    level = stats.common_level(low, high, share=0.5)
+    assert level(KEYS) == pytest.approx(0.2)
+    assert stats.at_fidelity(low, "drift", level)(KEYS) == pytest.approx(2)
+    assert stats.at_fidelity(high, "drift", level)(KEYS) == 0
+
+
 def test_the_best_step_and_what_a_search_looks_for():
     runs = curves((0.2, 0.8, 0.8), (0, 0, 0))
     assert stats.best_step(runs, KEYS) == 100
@@ -103,13 +111,13 @@ def claimed(ours, lora, dop):
 def test_targets_are_met_or_missed():
     met = claimed((0.001, 0.002, 0.004), (0.01, 0.02, 0.04), (0.005, 0.01, 0.03))
     found = {(t.measure, t.aim): targets.verdict(stats.bootstrap(met.keys, t.over)) for t in targets.targets(met)}
-    assert set(found.values()) == {"met"} and len(found) == 4 + 2 * len(report.LEVELS)
+    assert set(found.values()) == {"met"} and len(found) == 4 + 2 * len(targets.SHARES)
     worse = claimed((0.008, 0.015, 0.03), (0.01, 0.02, 0.04), (0.005, 0.01, 0.03))
     found = {(t.measure, t.aim): targets.verdict(stats.bootstrap(worse.keys, t.over)) for t in targets.targets(worse)}
     assert found["concept on the requested background", "not below LoRA's best"] == "met"
     assert found["confound, unnamed", "at most 0.2 of LoRA's, above the base"] == "missed"
-    assert found["drift at fidelity 0.6", "at most 1/4 of LoRA's"] == "missed"
-    assert found["drift at fidelity 0.6", "below DOP's"] == "missed"
+    assert found["drift at 0.75 of the fidelity both reach", "at most 1/4 of LoRA's"] == "missed"
+    assert found["drift at 0.75 of the fidelity both reach", "below DOP's"] == "missed"
     assert "| missed |" in targets.page(worse)
 
 
