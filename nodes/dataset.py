@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..purecc.host import datasets
 from ..purecc.host.showing import say, show, shown
+from ..purecc.host.stored import prepare_stored
 from .types import CATEGORY, Dataset
 
 
@@ -30,7 +31,7 @@ class ConceptDataset(io.ComfyNode):
             is_input_list=True,
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", tooltip="The reference pictures: a list, or a batch."),
+                io.Image.Input("images", optional=True, tooltip="The reference pictures: a list, or a batch."),
                 io.String.Input(
                     "captions",
                     multiline=True,
@@ -105,6 +106,13 @@ class ConceptDataset(io.ComfyNode):
                     tooltip="A word that stands for the concept in captions made for another trainer, such as sks or "
                     "ohwx. It is read as [v].",
                 ),
+                io.Latent.Input(
+                    "latents",
+                    optional=True,
+                    tooltip="In place of images: the latents of the stock Load Training Dataset, made with this VAE. "
+                    "They are trained on as they are; resolution and crop do not matter. Captions are needed as ever, "
+                    "in the same order: its conditioning has no words.",
+                ),
             ],
             outputs=[
                 Dataset.Output("dataset", display_name="dataset", tooltip="For Train Extractor and Pure Learning.")
@@ -114,16 +122,29 @@ class ConceptDataset(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images, captions, class_word, kind, resolution, crop, flip, crops, vae, masks=None, scene=("",),
-        trigger=("",),
+        cls, captions, class_word, kind, resolution, crop, flip, crops, vae, images=None, masks=None, scene=("",),
+        trigger=("",), latents=None,
     ) -> io.NodeOutput:  # fmt: skip
-        references = datasets.prepare(
-            images, captions, class_word[0], kind[0], resolution[0], crop[0], flip[0], crops[0], masks,
-            "\n".join(scene), trigger[0],
-        )  # fmt: skip
+        read = {"masks": masks, "scene": "\n".join(scene), "trigger": trigger[0]}
+        if latents:
+            _check_latents(images, flip[0], crops[0])
+            references = prepare_stored(latents, vae[0], captions, class_word[0], kind[0], **read)
+        else:
+            form = {"resolution": resolution[0], "crop": crop[0], "flip": flip[0], "crops": crops[0]}
+            references = datasets.prepare(images or (), captions, class_word[0], kind[0], **form, **read)
         sheet, node_id = shown(datasets.sheet(references)), cls.hidden.unique_id
         problems = [r.problem for r in references if r.problem]
         say("\n".join([datasets.title(references) + ":" * bool(problems), *problems]), node_id)  # some show no breaks
         if problems:
             show(sheet, node_id)
         return io.NodeOutput(datasets.encode(references, vae[0], class_word[0], kind[0]), ui=sheet)
+
+
+def _check_latents(images: list | None, flip: bool, crops: int) -> None:
+    if images:
+        raise ValueError("Both images and latents are connected: connect the references as one or the other.")
+    if flip or crops:
+        raise ValueError(
+            "Latents are trained on as they are, so there are no mirror images and no crops of them: set flip to false "
+            "and crops to 0, or connect images."
+        )

@@ -169,7 +169,8 @@ def rare() -> list[io.Input]:
             max=10_000,
             advanced=True,
             tooltip="Steps between two measurements of drift: how far the model moved on prompts that have nothing to "
-            "do with the concept. 0: as often as costs at most 3 % of the training.",
+            "do with the concept. 0: as often, and on as many of drift_prompts, as costs at most 3 % of the "
+            "training; at least on one, after the last step.",
         ),
         io.String.Input(
             "drift_prompts",

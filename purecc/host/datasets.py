@@ -29,6 +29,7 @@ class Reference:
         variants: [1, H, W, 3] each, see `latents.variants`; none where the picture cannot be used.
         masks: the same of its mask, in grey; None: not known.
         problem: why it cannot be trained on; empty: it can.
+        latents: [1, C, h, w] if it came as these, and the variant is for the eye; None: the variants are encoded.
     """
 
     caption: str
@@ -36,6 +37,7 @@ class Reference:
     variants: tuple[Tensor, ...]
     masks: tuple[Tensor, ...] | None
     problem: str = ""
+    latents: Tensor | None = None
 
 
 def build(
@@ -80,7 +82,7 @@ def prepare(
     """
     pictures = [image for batch in images for image in batch.split(1)]
     if not pictures:
-        raise ValueError("There are no reference pictures: connect at least one image.")
+        raise ValueError("There are no reference pictures: connect at least one image, or latents.")
     count = len(pictures)
     read = read_captions(captions, count, class_word, kind, scene, trigger)
     single = _masks(masks or (), count)
@@ -128,7 +130,7 @@ def encode(references: Sequence[Reference], vae: VAE, class_word: str, kind: str
     refuse(references)
     items = []
     for r in references:
-        encoded = torch.cat(latents.encode(vae, r.variants))
+        encoded = torch.cat(latents.encode(vae, r.variants)) if r.latents is None else r.latents
         mask = None if r.masks is None else _averaged(r.masks, encoded.shape[-2:])
         items.append(ConceptItem(encoded, r.texts, r.variants[0][0].cpu(), mask))
     return ConceptDataset(tuple(items), class_word.strip(), kind)
