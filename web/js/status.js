@@ -31,7 +31,7 @@ export function remarks(head) {
   const { state, text, best, saved, note } = head;
   const lines = [];
   if (state === "failed" && text) lines.push([text, text]);
-  if (best) lines.push([say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }), say("best_tip")]);
+  if (best) lines.push([say("best", { step: best.step, loss: short(best.loss), drift: short(best.drift) }), say("best_tip", { bound: short(best.bound) })]);
   if (saved?.length) lines.push([say("saved", { names: saved.slice(-3).join(", ") }), saved.join("\n")]);
   if (note) lines.push([note, note]);
   return lines;
