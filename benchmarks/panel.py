@@ -1,15 +1,21 @@
-"""What the live panel costs: seconds a training step with it and without, one run beside the other.
+"""What the live panel costs: seconds a training step with it and without, and the seconds spent in its own code.
 
 COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 60 --rounds 5
+COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 80 --rounds 3 --own
 
 A server trains an extractor on the embedded base, in turn with no page of the front end open, queued in a page whose
 pack has no scripts, and queued in the same page with its panel. A run's pace is the time between its first step and its
 end, as the server tells them, over the steps between. The panel's cost is the median ratio of the last two. Only on an
 otherwise idle machine does it say something; without a GPU the processor that trains also draws the page.
+
+With --own only runs with the panel are made, and its own code is clocked in them: what a step waits for it, what the
+server's thread writes to the page meanwhile (see `panel_clock`), and what the page's main thread draws. Each is a share
+of a step; the first is what training is longer by, and needs no second run to be compared with.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -27,6 +33,18 @@ from client import Client  # noqa: E402
 from events import Events  # noqa: E402
 
 KINDS = ("no page", "page, no panel", "page and panel")
+CLOCK = """
+async () => {
+  const {Panel} = await import("/extensions/purecc/js/panel.js");
+  const draw = Panel.prototype.draw;
+  window.drawn = 0;
+  Panel.prototype.draw = function () {
+    const began = performance.now();
+    draw.call(this);
+    window.drawn += (performance.now() - began) / 1000;
+  };
+}
+"""
 
 
 def pace(server, page, kind: str, steps: int, seed: int) -> float:
@@ -39,6 +57,8 @@ def pace(server, page, kind: str, steps: int, seed: int) -> float:
     node = panels.opened(page, **values)
     has = page.evaluate("() => app.extensions.some(extension => extension.name === 'purecc.live')")
     assert has == (kind != "page, no panel")
+    if has:
+        page.evaluate(CLOCK)
     if kind == "no page":
         graph = page.evaluate("async () => (await app.graphToPrompt()).output")
         page.goto("about:blank")
@@ -62,32 +82,57 @@ def pace(server, page, kind: str, steps: int, seed: int) -> float:
     return taken
 
 
+def compared(server, page, options) -> None:
+    """Prints a table of rounds, and the median ratio."""
+    rounds = []
+    print(f"| round | {', s a step | '.join(KINDS)}, s a step | panel / none |\n|---|---|---|---|---|")
+    for number in range(options.rounds):
+        order = KINDS[number % 3 :] + KINDS[: number % 3]
+        taken = {k: pace(server, page, k, options.steps, 100 + 3 * number + i) for i, k in enumerate(order)}
+        rounds.append([taken[k] for k in KINDS])
+        cells = " | ".join(f"{seconds:.4f}" for seconds in rounds[-1])
+        print(f"| {number + 1} | {cells} | {rounds[-1][2] / rounds[-1][1]:.3f} |", flush=True)
+    print(f"\nmedian ratio {statistics.median(with_ / without for _, without, with_ in rounds):.3f}")
+
+
+def own(server, page, options) -> None:
+    """Prints the seconds a step in the panel's own code, and their share of a step."""
+    parts = ("waits for the live run", "is written to the page beside it", "is drawn in the page's main thread")
+    print(f"| round | a step, s | {' | '.join(f'{part}, s | share' for part in parts)} |\n|{'---|' * 8}", flush=True)
+    shares = []
+    for number in range(options.rounds):
+        server.client.get_json("/panel_clock")
+        step = pace(server, page, KINDS[-1], options.steps, 200 + number)
+        told = server.client.get_json("/panel_clock")
+        assert told["steps"] == options.steps
+        spent = [seconds / options.steps for seconds in (told["run"], told["send"], page.evaluate("() => drawn"))]
+        shares.append([seconds / step for seconds in spent])
+        cells = " | ".join(f"{s:.5f} | {share:.2%}" for s, share in zip(spent, shares[-1], strict=True))
+        print(f"| {number + 1} | {step:.4f} | {cells} |", flush=True)
+    medians = (statistics.median(column) for column in zip(*shares, strict=True))
+    print("\nmedian shares " + ", ".join(f"{share:.2%}" for share in medians))
+
+
 def main() -> None:
-    """Prints a table of rounds, and the median ratios."""
+    """Runs a server and a page, and prints what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--own", action="store_true", help="clock the panel's own code")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         base = Path(folder)
         serving.link_pack(base)
+        shutil.copy(Path(__file__).with_name("panel_clock.py"), base / "custom_nodes")
         with serving.Server(Path(sys.executable), Path(os.environ["COMFYUI_PATH"]), base) as server:
             server.client = Client(server.address)
             server.client.post("/settings/Comfy.TutorialCompleted", True)
             chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
             page = chromium.new_context(viewport={"width": 1600, "height": 1000}).new_page()
             pace(server, page, KINDS[-1], options.steps, 1)  # warms up
-            rounds = []
-            print(f"| round | {', s a step | '.join(KINDS)}, s a step | panel / none |\n|---|---|---|---|---|")
-            for number in range(options.rounds):
-                order = KINDS[number % 3 :] + KINDS[: number % 3]
-                taken = {k: pace(server, page, k, options.steps, 100 + 3 * number + i) for i, k in enumerate(order)}
-                rounds.append([taken[k] for k in KINDS])
-                cells = " | ".join(f"{seconds:.4f}" for seconds in rounds[-1])
-                print(f"| {number + 1} | {cells} | {rounds[-1][2] / rounds[-1][1]:.3f} |", flush=True)
-            print(f"\nmedian ratio {statistics.median(with_ / without for _, without, with_ in rounds):.3f}")
+            (own if options.own else compared)(server, page, options)
             chromium.close()
 
 
