@@ -1,11 +1,11 @@
-"""A workflow that trains an extractor on the embedded base and saves it, driven and looked at in a page."""
+"""A workflow that trains on the embedded base and saves what it learns, driven and looked at in a page."""
 
 import uuid
 
 import frontend
 
 BUILD = """
-() => {
+learns => {
   app.graph.clear();
   const add = (type, x, y) => {
     const node = LiteGraph.createNode(type);
@@ -27,7 +27,20 @@ BUILD = """
     base.connect(base.outputs.findIndex(slot => slot.type === type), to,
       to.inputs.findIndex(slot => slot.name === input));
   dataset.connect(0, trainer, trainer.inputs.findIndex(slot => slot.name === "dataset"));
-  trainer.connect(0, save, save.inputs.findIndex(slot => slot.name === "adapter"));
+  let last = trainer;
+  if (learns) { // stage 2 of the paper behind it
+    last = add("PureCCPureLearning", 1000, 0);
+    last.setSize([420, 1400]);
+    const values = {name: "before", steps: 2, sample_every: 0, control_after_generate: "fixed"};
+    for (const widget of trainer.widgets) if (widget.name in values) widget.value = values[widget.name];
+    last.widgets.find(widget => widget.name === "method").value = "PureCC (paper)";
+    for (const [from, output, name] of [[base, "MODEL", "model"], [base, "CLIP", "clip"], [base, "VAE", "vae"]])
+      from.connect(from.outputs.findIndex(slot => slot.type === output), last, last.findInputSlot(name));
+    dataset.connect(0, last, last.findInputSlot("dataset"));
+    trainer.connect(0, last, last.findInputSlot("extractor"));
+    save.pos = [1500, 0];
+  }
+  last.connect(0, save, save.inputs.findIndex(slot => slot.name === "adapter"));
   return JSON.parse(JSON.stringify(app.graph.serialize()));
 }
 """
@@ -55,6 +68,7 @@ id => {
     id: run.id, head: run.head, rows: run.rows, samples: run.samples,
     text: panel.element.innerText,
     plots: panel.chart.drawn.map(({title, lines, box}) => ({title, lines, box})),
+    line: panel.line.textContent,
     images: [...panel.strip.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth, image.src]),
     disabled: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.disabled])),
     titles: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.title])),
@@ -81,12 +95,39 @@ id => {
   }));
 }
 """
+# Writes down what the panel of a node shows in each frame that follows news of a run that prepares.
+PREPARING = """
+id => {
+  window.prepared = [];
+  app.api.addEventListener("purecc.run", () => requestAnimationFrame(() => {
+    const panel = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live")?.panel;
+    const {state, text} = panel?.run.head ?? {};
+    if (state !== "preparing" || !text) return;
+    const off = Object.entries(panel.button).filter(([, button]) => button.disabled).map(([wish]) => wish);
+    prepared.push([text, panel.line.textContent, off, panel.chart.drawn.length]);
+  }));
+}
+"""
+# How opaque the band of a plot is half-way between its lower edge and the line, where these are apart, its ends aside.
+BAND = """
+([id, title]) => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
+  const {canvas} = panel, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
+  const {lines: [band, median], place} = panel.chart.drawn.find(plot => plot.title === title);
+  return band.points.map(([step, low], k) => [place(step, low), place(step, median.points[k][1])])
+    .slice(1, -1).filter(([[, bottom], [, middle]]) => bottom - middle > 4)
+    .map(([[x, bottom], [, middle]]) => context.getImageData(x * dense, (bottom + middle) / 2 * dense, 1, 1).data[3]);
+}
+"""
 
 
-def opened(page, workflow: str = "", **values) -> int:
-    """Loads the workflow into a page, under that id or a new one; returns the training node's id."""
-    saved = {**page.evaluate(BUILD), "id": workflow or str(uuid.uuid4())}
-    node = next(node["id"] for node in saved["nodes"] if node["type"] == "PureCCTrainExtractor")
+def opened(page, workflow: str = "", trainer: str = "PureCCTrainExtractor", **values) -> int:
+    """Loads the workflow into a page, under that id or a new one; returns the training node's id.
+
+    With "PureCCPureLearning" for a trainer it is stage 2 of the paper, and a short stage 1 before it.
+    """
+    saved = {**page.evaluate(BUILD, trainer == "PureCCPureLearning"), "id": workflow or str(uuid.uuid4())}
+    node = next(node["id"] for node in saved["nodes"] if node["type"] == trainer)
     frontend.load(page, saved)
     page.evaluate(WIDGETS, [node, {"control_after_generate": "fixed", **values}])
     return node

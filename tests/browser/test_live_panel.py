@@ -101,10 +101,39 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     assert saved == f"{name}_step{now.metadata['purecc.steps']}" and now.id != kept.id
 
 
-def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, chromium):
+def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, server, renderer):
+    """λ*: its median, and the band between its quartiles over the batch."""
+    values = {"name": f"learned_{renderer}", "batch_size": 4, "steps": 100, "sample_every": 0, "seed": len(renderer)}
+    node = opened(page, trainer="PureCCPureLearning", drift_every=2, **values)
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')")
+    tab = page.locator(".purecc-tab")
+    page.evaluate(panels.PREPARING, node)
+    queue(page, node)
+    running = wait(page, node, "head.step >= 6")
+    prepared = page.evaluate("() => prepared")
+    assert prepared and all([text, ["stop"], 0] == [line, off, plots] for text, line, off, plots in prepared)
+    told = state(server, running["id"])["rows"]
+    plotted = {plot["title"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
+    drawn = len(plotted["loss"][0])
+    assert list(plotted) == ["loss", "drift", "λ*", "learning rate"] and plotted == as_plotted(told[:drawn])
+    band, median = plotted["λ*"]
+    assert len(band) == len(median) == drawn
+    assert all(low <= middle <= high for (_, low, high), (_, middle) in zip(band, median, strict=True))
+    assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
+    opacities = page.evaluate(panels.BAND, [node, "λ*"])
+    assert opacities and all(30 < opacity < 256 for opacity in opacities), "the band is filled"
+    assert tab.inner_text().startswith(f"Pure Learning · learned_{renderer}")
+    tab.locator(".purecc-stop").click()
+    ended = wait(page, node, "head.state === 'stopped'")
+    assert ended["line"].startswith(f"stopped and kept at step {ended['head']['step']} of 100")
+    page.wait_for_function("line => document.querySelector('.purecc-tab').innerText.includes(line)", arg=ended["line"])
+
+
+def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, chromium, renderer):
     """In mid-run, also where the connection has dropped; a finished run stays until the node runs again."""
-    workflow = "5f0c0000-0000-4000-8000-000000000001"
-    node = opened(page, workflow, name="reloaded", steps=200, drift_every=2, sample_every=3, seed=5)
+    workflow = f"5f0c0000-0000-4000-8000-00000000000{len(renderer)}"
+    name = f"reloaded_{renderer}"
+    node = opened(page, workflow, name=name, steps=200, drift_every=2, sample_every=3, seed=5)
     queue(page, node)
     before = wait(page, node, "head.step >= 4 && samples.length")
     page.wait_for_timeout(2500)  # until the front end has put the open workflow by
