@@ -74,7 +74,8 @@ def check_model(model) -> None:
     """
     base = model.model
     kind = type(base).__name__
-    if not isinstance(base.model_sampling, comfy.model_sampling.CONST):
+    # Of this MODEL, whatever another that shares its weights has put there for the time that it is loaded.
+    if not isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         raise ValueError(
             f"The model ({kind}) does not predict a velocity, so it cannot be trained here. "
             "Load a Stable Diffusion 3 or 3.5 model."
