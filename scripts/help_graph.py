@@ -4,7 +4,20 @@ NAME = "my_robot"
 
 PROMPTS = """a [v] robot on grass in flat style
 a robot on grass in flat style
-a blue fish on waves in ink style"""
+a blue fish on waves in ink style
+a red car on sand in flat style"""
+POOL = """a red car on snow in flat style
+a white house on sand in ink style
+a blue boat on waves in photo style
+a blue cup on snow in pixel style
+a white fish on a night sky in ink style
+a yellow fish on grass in photo style
+a green tree on bricks in pixel style
+an orange car on a night sky in flat style
+a yellow star on blue dots in flat style
+a purple heart on waves in ink style
+a pink cup on red stripes in flat style
+a red umbrella on bricks in photo style"""
 DRIFT = """a red car on sand in flat style
 a blue fish on waves in ink style
 a green tree on snow in pixel style
@@ -19,7 +32,7 @@ SIZE = {"width": 96, "height": 96}
 SAMPLED = {"seed": 42, "steps": 28, "cfg": 4, "sampler_name": "euler", "scheduler": "simple"}
 ABOUT = {"class_word": "robot", "resolution": 96}
 ASKED = {**VAE, **SIZE, **SAMPLED, "prompts": PROMPTS, "class_word": "robot", "seeds": 2}
-TRAIN = {**BASE, **VAE, "seed": 0, "target_layers": "attention and mlp", "batch_size": 4, "rank": 8}
+TRAIN = {**BASE, **VAE, "seed": 0, "batch_size": 4, "rank": 8}
 WATCH = {"drift_prompts": DRIFT, "sample_prompt": SAMPLES}
 
 # Every node of the graph: its class, and the inputs that are not at their defaults. A list links to a node, its output.
@@ -52,13 +65,14 @@ GRAPH = {
     "save_extractor": ("PureCCSaveAdapter", {"adapter": ["extract", 0], "overwrite": True}),
     "learn": (
         "PureCCPureLearning",
-        {**TRAIN, **WATCH, "dataset": ["masks", 0], "name": NAME, "steps": 200, "sample_every": 50}
-        | {"learning_rate": 0.004, "embedding_learning_rate": 0.02},
+        {**TRAIN, **WATCH, "dataset": ["masks", 0], "name": NAME, "steps": 100, "sample_every": 25}
+        | {"learning_rate": 0.008, "embedding_learning_rate": 0.04, "warmup_steps": 10}
+        | {"pool_images": 48, "pool_prompts": POOL},
     ),
     "lora": (
         "PureCCPureLearning",
-        {**TRAIN, "dataset": ["masks", 0], "name": f"{NAME}_lora", "steps": 60, "sample_every": 0, "method": "LoRA"}
-        | {"learning_rate": 0.002, "embedding_learning_rate": 0.02},
+        {**TRAIN, "dataset": ["masks", 0], "name": f"{NAME}_lora", "steps": 100, "sample_every": 0, "method": "LoRA"}
+        | {"learning_rate": 0.001, "embedding_learning_rate": 0.005, "target_layers": "attention and mlp"},
     ),
     "save": ("PureCCSaveAdapter", {"adapter": ["learn", 0], "overwrite": True}),
     "apply": ("PureCCApplyAdapter", {**BASE, "adapter": ["learn", 0]}),

@@ -230,11 +230,11 @@ class LiveRun:
         return self._state == RUNNING
 
     def _times(self) -> dict:
-        """Seconds a step, of the latest; seconds left, at the pace of the whole run."""
+        """Seconds a step, of the latest; seconds left, at the pace of the whole run; seconds that all steps took."""
         if not self._rows:
-            return {"pace": None, "left": None}
+            return {"pace": None, "left": None, "seconds": None}
         pace = (self._clock[-1] - self._clock[0]) / (len(self._clock) - 1)
-        return {"pace": pace, "left": None if self.ended else self._left}
+        return {"pace": pace, "left": None if self.ended else self._left, "seconds": self._clock[-1]}
 
     def _publish(self, at_once: bool = True) -> None:
         now = time.monotonic()

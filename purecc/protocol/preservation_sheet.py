@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from ..sheets import INK, PALE, RULE, cut, fitted, font, image, shortened, wrapped
+from ..sheets import INK, PALE, RULE, cut, font, image, shortened, wrapped
 from .preservation import Preservation, percent
 
 CELL, GAP, MARGIN, LINE = 168, 4, 20, 22
@@ -25,7 +25,8 @@ class _Sheet:
         letters = report.class_word + "".join(prompt.complete for prompt in report.prompts)
         self._small, self._large = font(14, letters), font(18, letters)
         base = report.outcomes[0].pictures.base
-        self._size = fitted(base.shape[-2], base.shape[-3], CELL)
+        height, width = base.shape[-3:-1]  # small pictures are enlarged, that names have room under them
+        self._size = tuple(max(1, round(side * CELL / max(width, height))) for side in (width, height))
         self._models = 1 + len(report.outcomes)
         self._seeds = min(len(report.outcomes[0].pictures.seeds), max(1, MOST_PICTURES // self._models))
         self._block = self._models * (self._size[0] + GAP) + 4 * GAP
