@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from purecc_pack.purecc.protocol import measures, preservation_sheet
 from purecc_pack.purecc.protocol.pictures import ProtocolPictures, parse_prompts
@@ -117,19 +118,22 @@ def test_the_sheet_has_every_models_picture_beside_the_bases():
     made = report([0.5, 0.2, 0.0, 0.1], [1.0, 1.0, 1.0, 1.0])
     sheet = np.asarray(preservation_sheet.draw(made)).astype(int)
 
+    width, height = preservation_sheet.CELL, preservation_sheet.CELL * 32 // 48  # small pictures are enlarged
+
     def places(picture):
         """Where on the sheet a picture is, by its first row."""
-        wanted = (picture.numpy() * 255).round().astype(int)
+        shown = Image.fromarray((picture.numpy() * 255).round().astype("uint8"))
+        wanted = np.asarray(shown.resize((width, height), Image.Resampling.LANCZOS)).astype(int)
         rows = np.lib.stride_tricks.sliding_window_view(sheet[:, :, 0], wanted.shape[1], axis=1)
         found = np.argwhere((rows == wanted[0, :, 0]).all(-1))
-        return [(y, x) for y, x in found if np.array_equal(sheet[y : y + 32, x : x + 48], wanted)]
+        return [(y, x) for y, x in found if np.array_equal(sheet[y : y + height, x : x + width], wanted)]
 
     for p in range(4):
         for s in range(2):
             drawn = [o.pictures for o in made.outcomes]
             (y, x), *_ = places(drawn[0].base[p, s])
             for k, picture in enumerate((drawn[0].customised[p, s], drawn[1].customised[p, s]), start=1):
-                assert (y, x + k * (48 + preservation_sheet.GAP)) in places(picture)
+                assert (y, x + k * (width + preservation_sheet.GAP)) in places(picture)
 
 
 def test_names_that_are_given_twice_are_numbered():
