@@ -18,10 +18,11 @@ class Checkpointing:
 
     Args:
         blocks: in the order in which they run; they are changed in place until `first(0)`.
+        in_place: whether a block changes its first argument, of which it then gets a copy.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module]):
-        self._blocks = blocks
+    def __init__(self, blocks: Sequence[nn.Module], in_place: bool = False):
+        self._blocks, self._in_place = blocks, in_place
         self.count = 0
 
     def first(self, count: int) -> None:
@@ -30,7 +31,7 @@ class Checkpointing:
         for i, block in enumerate(self._blocks):
             block.__dict__.pop("forward", None)
             if i < self.count:
-                block.forward = partial(_again, block)
+                block.forward = partial(_again, block, self._in_place)
 
     @property
     def all(self) -> bool:
@@ -38,8 +39,10 @@ class Checkpointing:
         return self.count == len(self._blocks)
 
 
-def _again(block: nn.Module, *args, **kwargs):
-    forward = partial(type(block).forward, block)
+def _again(block: nn.Module, in_place: bool, *args, **kwargs):
+    def forward(x, *rest, **named):
+        return type(block).forward(block, x.clone() if in_place else x, *rest, **named)
+
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     # Nothing in these blocks is random, so no random state is kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ import torch
 from comfy.sd import CLIP
 from torch import Tensor, nn
 
+from ..checkpointing import Checkpointing
 from ..concept import ConceptEmbedding
 from ..field import Conditioning
 from ..texts import MARKER, prompt
@@ -19,6 +21,12 @@ from .copies import private_copy
 
 KEEP = ("pooled_output", "attention_mask")
 """What a model of the SD3 family takes of the host's conditioning, beside the text stream."""
+
+ABSENT = {"clip_l": 768, "clip_g": 1280}
+"""The width that the host leaves to an encoder that is not there."""
+
+TEXT_STREAM = 4096
+"""Width of SD3's text stream."""
 
 
 class PromptCache:
@@ -87,6 +95,9 @@ class PromptCache:
 class TokenEncoder:
     """CLIP-L and CLIP-G of a private copy, through which a trained token's gradient flows.
 
+    Every layer is computed again in the backward pass: in float32, as the host has them, layers and their cast weights
+    would hold gigabytes.
+
     Attributes:
         model: both.
     """
@@ -97,19 +108,31 @@ class TokenEncoder:
         if clip.layer_idx is not None:
             self.model.set_clip_options({"layer": clip.layer_idx})
         self.model.set_clip_options({"execution_device": device})
+        for name in (n for n in embeddings.ENCODERS if getattr(model, n, None) is not None):
+            layers = getattr(model, name).transformer.text_model.encoder.layers
+            # A layer adds in place to what it is given, which backward needs as it was.
+            for norm in (m for m in layers.modules() if isinstance(m, nn.LayerNorm)):
+                norm.register_forward_pre_hook(lambda _, args: (args[0].clone(), *args[1:]))
+            Checkpointing(layers, in_place=True).first(len(layers))
 
-    def encode(self, tokens: dict[str, list], vectors: nn.ParameterDict) -> tuple[Tensor, Tensor]:
-        """(the CLIP rows of the text stream [1, N, D], the pooled vector [1, P]) with these vectors at [v]."""
-        tokens = {k: [list(chunk) for chunk in v] for k, v in tokens.items()}
-        for encoder, rows in vectors.items():
-            found = list(embeddings.positions(tokens, encoder))
-            for k, (chunk, place, _) in enumerate(found):
-                entry = tokens[embeddings.ENCODERS[encoder]][chunk][place]
-                tokens[embeddings.ENCODERS[encoder]][chunk][place] = (rows[k % len(rows)], *entry[1:])
-        # The encoders add in place, which would spoil what backward needs.
-        with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved.clone(), lambda saved: saved):
-            context, pooled = self.model.encode_token_weights(tokens)[:2]
-        return context, pooled
+    def encode(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[tuple[Tensor, Tensor]]:
+        """What the encoders say of texts with these vectors at [v], all in one batch.
+
+        Args:
+            texts: the host's tokens of each.
+            vectors: per encoder [n, width].
+
+        Returns:
+            For each text the CLIP rows of the text stream, [1, N, D], and the pooled vector, [1, P].
+        """
+        said: list[dict[str, tuple[Tensor, Tensor]]] = [{} for _ in texts]
+        for name, rows in vectors.items():
+            windows = [_windows(tokens, name, rows) for tokens in texts]
+            counts = [len(own) for own in windows]
+            stream, pooled = getattr(self.model, name)(list(chain(*windows)))[:2]
+            for parts, z, p in zip(said, stream.split(counts), pooled.split(counts), strict=True):
+                parts[name] = z.flatten(0, 1).unsqueeze(0), p[:1]
+        return [_joined(parts) for parts in said]
 
 
 class HostConditioner:
@@ -122,17 +145,11 @@ class HostConditioner:
 
     def __call__(self, texts: Sequence[str]) -> list[Conditioning]:
         """One conditioning a text; equal texts are encoded once."""
-        known = {text: self._one(text) for text in dict.fromkeys(texts)}
+        known = {text: self._cache[text] for text in texts}
+        if self._encoder is not None and (trained := [text for text in known if MARKER in text.lower()]):
+            said = self._encoder.encode([self._cache.tokens(text) for text in trained], self._embedding.tokens)
+            known |= {text: _replaced(known[text], *one) for text, one in zip(trained, said, strict=True)}
         return [known[text] for text in texts]
-
-    def _one(self, text: str) -> Conditioning:
-        static = self._cache[text]
-        if self._encoder is None or not static.marks.any():
-            return static
-        context, pooled = self._encoder.encode(self._cache.tokens(text), self._embedding.tokens)
-        context, pooled = context.to(static.context), pooled.to(static.context)
-        rest = static.context[:, context.shape[1] :]
-        return Conditioning(torch.cat([context, rest], dim=1), static.marks, {**static.fields, "pooled_output": pooled})
 
 
 @contextmanager
@@ -145,6 +162,31 @@ def token_encoder(clip: CLIP) -> Iterator[TokenEncoder]:
 def _window(clip: CLIP) -> int:
     tokens = clip.tokenize("")
     return len(tokens[embeddings.ENCODERS[embeddings.encoder_names(clip)[0]]][0])
+
+
+def _windows(tokens: dict[str, list], encoder: str, rows: Tensor) -> list[list]:
+    """An encoder's tokens by window, without their weights, which are all 1; these vectors [n, width] at [v]."""
+    out = [[entry[0] for entry in window] for window in tokens[embeddings.ENCODERS[encoder]]]
+    for k, (window, place, _) in enumerate(embeddings.positions(tokens, encoder)):
+        out[window][place] = rows[k % len(rows)]
+    return out
+
+
+def _joined(parts: dict[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """What each encoder says of a text, (text stream, pooled), side by side as SD3 has them."""
+    rows = min(z.shape[1] for z, _ in parts.values())
+    streams = [parts[name][0][:, :rows] for name in embeddings.ENCODERS if name in parts]
+    before = 0 if "clip_l" in parts else ABSENT["clip_l"]
+    context = nn.functional.pad(torch.cat(streams, dim=-1), (before, 0))
+    empty = {name: context.new_zeros(1, width) for name, width in ABSENT.items()}
+    pooled = torch.cat([parts[name][1] if name in parts else empty[name] for name in ABSENT], dim=-1)
+    return nn.functional.pad(context, (0, TEXT_STREAM - context.shape[-1])), pooled
+
+
+def _replaced(y: Conditioning, context: Tensor, pooled: Tensor) -> Conditioning:
+    """A conditioning whose first rows of the text stream, CLIP's, and pooled vector are these."""
+    context = torch.cat([context.to(y.context), y.context[:, context.shape[1] :]], dim=1)
+    return Conditioning(context, y.marks, {**y.fields, "pooled_output": pooled.to(y.context)})
 
 
 def _own(tensor: Tensor, device: torch.device) -> Tensor:
