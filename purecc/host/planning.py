@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from comfy import model_management
@@ -49,7 +50,7 @@ def _chosen(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
 
 
 def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, resident: int = 0) -> Demand:
-    """What a job asks of memory at its largest pictures; nothing is computed but one prompt with the trained token.
+    """What a job asks of memory at its largest pictures; nothing is computed but prompts with the trained token.
 
     Args:
         field: the private copy, no block of it checkpointed.
@@ -65,19 +66,20 @@ def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job
     with trainee.branches.use(LEARNER):
         dry = DryRun(field, shape, learner.conditioner(texts[:1])[0], learner.embedding.layers)
     footprint = dry.footprint(graded)
-    encoding = _encoding(learner.conditioner, texts[0]) * min(job.settings.batch, len(texts))
+    encoding = _encoding(learner.conditioner, texts[: job.settings.batch])
     footprint = replace(footprint, outside=footprint.outside + encoding)
     trained = [*trainee.branches.parameters(LEARNER), *learner.embedding.trainable]
     state = 3 * sum(w.nbytes for w in trained)  # a gradient, and AdamW's two moments
     return Demand(footprint, still, -(-dry.still(still) // max(1, still)), state, resident)
 
 
-def _encoding(conditioner: Conditioner, text: str) -> int:
-    """Bytes that the encoders of a trained token keep for one text."""
+def _encoding(conditioner: Conditioner, texts: Sequence[str]) -> int:
+    """Bytes that the encoders of a trained token keep for these texts."""
     with LiveBytes() as live:
-        y = conditioner([text])[0]
-        graph = [tensor.sum() for tensor in (y.context, *y.fields.values())]  # holds what is kept, and not the result
-        del y
+        said = conditioner(texts)
+        # Sums hold what is kept, and not the result.
+        graph = [tensor.sum() for y in said for tensor in (y.context, *y.fields.values())]
+        del said
         kept = live.live
     del graph
     return kept
