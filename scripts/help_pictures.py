@@ -7,17 +7,11 @@ One graph on the small base model is run once; then the nodes of each page are p
 
 import io
 import json
-import os
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-import browser
 import frontend
 import host
-import pictures
-import serving
+import studio
 from client import Client
 from help_graph import GRAPH, LATER, NAME, PAGES
 
@@ -125,52 +119,31 @@ def save(name: str, taken: bytes) -> None:
 
 def make() -> None:
     """Makes the pictures, in an environment that has everything."""
-    from playwright.sync_api import sync_playwright
-
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        serving.link_pack(base)
-        references = base / "input" / NAME
+    with studio.front_end(1100, 1250) as (page, server):
+        client = Client(server.address)
+        references = server.base / "input" / NAME
         references.mkdir(parents=True)
         for file in (host.ROOT / "purecc" / "tiny" / "concept").glob("0*"):
             (references / file.name).write_bytes(file.read_bytes())
-        comfyui = Path(os.environ["COMFYUI_PATH"])
-        with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
-            client = Client(server.address)
-            for setting, value in pictures.SETTINGS.items():
-                client.post(f"/settings/{setting}", value)
-            page = chromium.new_context(viewport={"width": 1100, "height": 1250}).new_page()
-            frontend.visit(page, server.address)
-            page.evaluate("() => app.graph.clear()")
-            page.evaluate(ADD, GRAPH)
-            ended = frontend.run(page)
-            if ended["name"] != "execution_success":
-                raise SystemExit(f"The graph ended with {json.dumps(ended)[:2000]}")
-            past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
-            page.evaluate("() => app.refreshComboInNodes()")
-            page.evaluate(ADD, LATER)
-            page.wait_for_timeout(2000)
-            for name, shown in PAGES.items():
-                if isinstance(shown, list):
-                    save(name, photograph(page, shown))
-                elif shown.endswith("panel"):
-                    save(name, panel(page, shown.split()[0]))
-                else:
-                    save(name, sheet(page, client, shown.split()[0], past))
-            chromium.close()
-
-
-def main() -> int:
-    """Makes the pictures here if this interpreter can, else in the pack's own environment."""
-    if os.environ.get("PURECC_PICTURES"):
-        make()
-        return 0
-    ready = host.prepare(tests=True)
-    environment = os.environ | {"COMFYUI_PATH": str(ready.comfyui), "PURECC_PICTURES": "1"}
-    return subprocess.run([ready.python, __file__], env=environment).returncode
+        page.evaluate("() => app.refreshComboInNodes()")
+        page.evaluate("() => app.graph.clear()")
+        page.evaluate(ADD, GRAPH)
+        ended = frontend.run(page)
+        if ended["name"] != "execution_success":
+            raise SystemExit(f"The graph ended with {json.dumps(ended)[:2000]}")
+        past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
+        page.evaluate("() => app.refreshComboInNodes()")
+        page.evaluate(ADD, LATER)
+        page.wait_for_timeout(2000)
+        for name, shown in PAGES.items():
+            if isinstance(shown, list):
+                save(name, photograph(page, shown))
+            elif shown.endswith("panel"):
+                save(name, panel(page, shown.split()[0]))
+            else:
+                save(name, sheet(page, client, shown.split()[0], past))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(studio.run(__file__, make))

@@ -3,19 +3,11 @@
 python3 scripts/live_picture.py
 """
 
-import os
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-import browser
-import frontend
 import help_pictures
 import host
-import pictures
-import serving
-from client import Client
+import studio
 from help_graph import GRAPH, TRAIN, WATCH
 
 STEPS, SEEN = 120, 70
@@ -36,40 +28,17 @@ STOP = "() => made.learn.widgets.find(widget => widget.name === 'purecc_live').p
 
 def make() -> None:
     """Makes the picture, in an environment that has everything."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        serving.link_pack(base)
-        comfyui = Path(os.environ["COMFYUI_PATH"])
-        with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
-            for setting, value in pictures.SETTINGS.items():
-                Client(server.address).post(f"/settings/{setting}", value)
-            page = chromium.new_context(viewport={"width": 1200, "height": 1250}).new_page()
-            page.set_default_timeout(1_800_000)
-            frontend.visit(page, server.address)
-            page.evaluate("() => app.graph.clear()")
-            page.evaluate(help_pictures.ADD, NODES)
-            page.evaluate(help_pictures.PLACE, [[("learn", 480)]])
-            page.evaluate("() => app.queuePrompt(0, 1)")
-            page.wait_for_function(RUNNING, arg=SEEN)
-            page.evaluate(CLOSER)
-            page.wait_for_timeout(1500)
-            page.locator(".purecc-panel:visible").first.screenshot(path=host.ROOT / "docs" / "live.png")
-            page.evaluate(STOP)
-            chromium.close()
-
-
-def main() -> int:
-    """Makes the picture here if this interpreter can, else in the pack's own environment."""
-    if os.environ.get("PURECC_PICTURES"):
-        make()
-        return 0
-    ready = host.prepare(tests=True)
-    environment = os.environ | {"COMFYUI_PATH": str(ready.comfyui), "PURECC_PICTURES": "1"}
-    return subprocess.run([ready.python, __file__], env=environment).returncode
+    with studio.front_end(1200, 1250) as (page, _):
+        page.evaluate("() => app.graph.clear()")
+        page.evaluate(help_pictures.ADD, NODES)
+        page.evaluate(help_pictures.PLACE, [[("learn", 480)]])
+        page.evaluate("() => app.queuePrompt(0, 1)")
+        page.wait_for_function(RUNNING, arg=SEEN)
+        page.evaluate(CLOSER)
+        page.wait_for_timeout(1500)
+        page.locator(".purecc-panel:visible").first.screenshot(path=host.ROOT / "docs" / "live.png")
+        page.evaluate(STOP)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(studio.run(__file__, make))

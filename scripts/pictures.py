@@ -9,26 +9,16 @@ others show their graphs, most because their model is not at hand. With --only-g
 import argparse
 import io
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-import browser
 import frontend
 import host
-import serving
+import studio
 from client import Client
 
 ROOT = host.ROOT
 WORKFLOWS = ROOT / "workflows"
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.Minimap.Visible": False,
-    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
-    "Comfy.Graph.CanvasInfo": False,
-}
 ROWS = {"purecc/references": "references", "purecc/base": "base model", "purecc/customised": "customised, same seeds"}
 LOADERS = {"CheckpointLoaderSimple": "checkpoints", "CLIPVisionLoader": "clip_vision", "CLIPLoader": "text_encoders"}
 CELL, LABEL = 120, 22
@@ -48,17 +38,6 @@ FIT = """
   return {x: left, y: top, width: w * ds.scale, height: h * ds.scale};
 }
 """
-
-
-def open_page(chromium, address: str):
-    """Returns a large page with the front end ready."""
-    page = chromium.new_context(viewport={"width": 2400, "height": 1350}).new_page()
-    page.set_default_timeout(1_800_000)
-    for _ in range(2):  # some settings are read at the start only
-        frontend.visit(page, address)
-        for name, value in SETTINGS.items():
-            page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
-    return page
 
 
 def show(page, name: str) -> None:
@@ -140,35 +119,20 @@ def placeholder(path: Path) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header)
 
 
-def make(only_graphs: bool) -> None:
-    """Makes the pictures, in an environment that has everything."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        serving.link_pack(base)
-        comfyui = Path(os.environ["COMFYUI_PATH"])
-        with serving.Server(Path(sys.executable), comfyui, base) as server, sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=str(browser.get_browser()), args=frontend.FLAGS)
-            page = open_page(chromium, server.address)
-            if not only_graphs:
-                run_quickstart(page, Client(server.address))
-            page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-            show_graphs(page, base)
-            chromium.close()
-
-
 def main() -> int:
-    """Makes the pictures here if this interpreter can, else in the pack's own environment."""
+    """Makes the pictures."""
     parser = argparse.ArgumentParser(description="Remake the pictures of the bundled workflows.")
     parser.add_argument("--only-graphs", action="store_true", help="do not run the quickstart")
     options = parser.parse_args()
-    if os.environ.get("PURECC_PICTURES"):
-        make(options.only_graphs)
-        return 0
-    ready = host.prepare(tests=True)
-    environment = os.environ | {"COMFYUI_PATH": str(ready.comfyui), "PURECC_PICTURES": "1"}
-    return subprocess.run([ready.python, __file__, *sys.argv[1:]], env=environment).returncode
+
+    def make() -> None:
+        with studio.front_end(2400, 1350) as (page, server):
+            if not options.only_graphs:
+                run_quickstart(page, Client(server.address))
+            page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
+            show_graphs(page, server.base)
+
+    return studio.run(__file__, make)
 
 
 if __name__ == "__main__":
