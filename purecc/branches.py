@@ -91,6 +91,10 @@ class Branches:
             self._trainable.add(name)
         for parameter in self.parameters(name):
             parameter.data = parameter.data.float()
+        for other in self._specs:
+            for parameter in self.parameters(other):
+                parameter.requires_grad_(other in self._trainable)
+        self._switch(None)
 
     def load(self, name: str, weights: Mapping[str, Tensor]) -> None:
         """A frozen branch from exported weights.
@@ -142,17 +146,17 @@ class Branches:
     @contextmanager
     def use(self, name: str | None) -> Iterator[None]:
         """Passes inside run with that branch; with None, with the untouched base."""
-        for layer in self._all:
-            if name is None:
-                layer.enable_adapters(False)
-            else:
-                layer.enable_adapters(True)
-                layer.set_adapter(name, inference_mode=name not in self._trainable)
+        self._switch(name)
         try:
             yield
         finally:
-            for layer in self._all:
-                layer.enable_adapters(False)
+            self._switch(None)
+
+    def _switch(self, name: str | None) -> None:
+        # peft's own switch also sets for every weight whether it takes a gradient, which costs as much as a small pass.
+        for layer in self._all:
+            layer._disable_adapters = name is None
+            layer._active_adapter = name or layer._active_adapter
 
     def remove(self) -> None:
         """Takes every branch off; the network's modules are the original ones again."""

@@ -96,8 +96,9 @@ def velocities(
     for rows in groups.values():
         for start in range(0, len(rows), limit or len(rows)):
             part = rows[start : start + (limit or len(rows))]
-            index = torch.tensor(part, device=x_t.device)
-            v = model.velocity(x_t[index], t[index], cat([prompts[i] for i in part]))
+            # Not by an index, for which a GPU would have to be waited for.
+            some, times = (torch.cat([a[i : i + 1] for i in part]) for a in (x_t, t))
+            v = model.velocity(some, times, cat([prompts[i] for i in part]))
             for i, row in zip(part, v, strict=True):
                 out[i] = row
     return torch.stack(out)

@@ -14,7 +14,7 @@ from torch import Tensor
 from .dataset import ConceptDataset, ConceptItem, batches
 from .draws import Draws, draw
 from .history import History, Step
-from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, needs, needs_pool
+from .recipes import EXTRACTOR, LEARNER, Pass, Recipe, Samples, Terms, needs, needs_pool
 from .settings import Settings
 from .texts import ConceptTexts, class_prompt
 from .trainee import Trainee
@@ -97,19 +97,18 @@ def train(
         while True:
             optimiser.zero_grad(set_to_none=True)
             try:
-                step = _gradient(trainee, recipe, draws, settings, penalty, number)
+                done = [_gradient(trainee, recipe, drawn, settings, penalty) for drawn in draws]
+                norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
+                losses, scales = _read(done, norm, number, settings)
                 break
             except Exception as error:
                 settings = callbacks.on_error(number, error)
         if number in callbacks.trace_steps:
-            callbacks.on_trace(number, step.trace())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
-        if not torch.isfinite(norm):
-            raise TrainingDiverged(_why(number, settings, "gradient"))
+            callbacks.on_trace(number, done[-1].trace())
         optimiser.step()
         lr = optimiser.param_groups[0]["lr"]
         scheduler.step()
-        history.steps.append(Step(number, step.losses, step.scales, lr, time.perf_counter() - began))
+        history.steps.append(Step(number, losses, scales, lr, time.perf_counter() - began))
         if callbacks.on_step(history):
             history.stopped = number < settings.steps
             break
@@ -118,47 +117,56 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Gradient:
-    """What a step had to say while its gradient was computed.
+class _Done:
+    """A batch whose gradient was computed; all of it on the device, where it may still be under way.
 
     Attributes:
-        losses: see Step.
-        scales: see Step.
-        trace: the tensors of its last batch.
+        loss: what was minimised.
+        terms: of the recipe.
+        trace: its tensors.
     """
 
-    losses: dict[str, float]
-    scales: tuple[float, ...]
+    loss: Tensor
+    terms: Terms
     trace: Callable[[], dict[str, Tensor]]
 
 
 def _gradient(
-    trainee: Trainee,
-    recipe: Recipe,
-    draws: Sequence[Draws],
-    settings: Settings,
-    penalty: Callable[[], Tensor] | None,
-    number: int,
-) -> _Gradient:
-    sums: dict[str, float] = {}
-    scales: list[float] = []
-    for drawn in draws:
-        v = _evaluate(trainee, recipe, drawn, settings)
-        terms = recipe.terms(v, drawn.references, drawn.pool)
-        loss = terms.total.mean()
-        if penalty is not None:
-            with trainee.branches.use(LEARNER):  # whose weights take a gradient only while they are on
-                loss = loss + penalty()
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(_why(number, settings, "loss"))
-        # Checkpointed blocks run again here, and must find the branch on that they ran with.
-        with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
-            (loss / settings.accumulation).backward()
-        for name, value in {"total": terms.total, **terms.parts}.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach().mean()) / settings.accumulation
-        scales += terms.parts["lambda"].tolist() if "lambda" in terms.parts else []
-    v, total, parts = {p: value.detach() for p, value in v.items()}, terms.total.detach(), terms.parts
-    return _Gradient(sums, tuple(scales), lambda: _trace(drawn.references, v, parts, total))
+    trainee: Trainee, recipe: Recipe, drawn: Draws, settings: Settings, penalty: Callable[[], Tensor] | None
+) -> _Done:
+    v = _evaluate(trainee, recipe, drawn, settings)
+    terms = recipe.terms(v, drawn.references, drawn.pool)
+    loss = terms.total.mean()
+    if penalty is not None:
+        loss = loss + penalty()
+    # Checkpointed blocks run again here, and must find the branch on that they ran with.
+    with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
+        (loss / settings.accumulation).backward()
+    v, terms = {p: value.detach() for p, value in v.items()}, Terms(terms.total.detach(), terms.parts)
+    return _Done(loss.detach(), terms, lambda: _trace(drawn.references, v, terms.parts, terms.total))
+
+
+def _read(
+    done: Sequence[_Done], norm: Tensor, number: int, settings: Settings
+) -> tuple[dict[str, float], tuple[float, ...]]:
+    """Losses and scales of a step, see `Step`; read all at once, since every reading waits for the device.
+
+    Raises:
+        TrainingDiverged: a loss or the gradient's norm is not finite.
+    """
+    named = [{"total": batch.terms.total, **batch.terms.parts} for batch in done]
+    scales = [parts["lambda"] for parts in named if "lambda" in parts]
+    means = [value.mean() for parts in named for value in parts.values()]
+    numbers = torch.cat([torch.stack([norm, *(batch.loss for batch in done), *means]), *scales]).tolist()
+    norm, loss, numbers = numbers[0], numbers[1 : len(done) + 1], iter(numbers[len(done) + 1 :])
+    for what, value in (("loss", sum(loss)), ("gradient", norm)):
+        if not math.isfinite(value):
+            raise TrainingDiverged(_why(number, settings, what))
+    sums = dict.fromkeys(named[0], 0.0)
+    for parts in named:
+        for name in parts:
+            sums[name] += next(numbers) / len(done)
+    return sums, tuple(numbers)
 
 
 def _evaluate(trainee: Trainee, recipe: Recipe, draws: Draws, settings: Settings) -> dict[Pass, Tensor]:
@@ -188,7 +196,11 @@ def _optimiser(trainee: Trainee, settings: Settings):
     vectors = embedding.trainable if settings.embedding_lr > 0 else []
     if vectors:
         groups.append({"params": vectors, "lr": settings.embedding_lr, "weight_decay": 0.0})
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.999))
+    make = partial(torch.optim.AdamW, groups, betas=(0.9, 0.999))
+    try:
+        optimiser = make(fused=True)
+    except RuntimeError:  # a device without it
+        optimiser = make()
 
     def factor(done: int) -> float:
         if done < settings.warmup:

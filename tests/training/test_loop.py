@@ -6,6 +6,9 @@ import pytest
 import runs
 import torch
 from loop import STILL, learnt, lora, pure, run
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
 
 
 def test_stage_2_leaves_theta1_bit_identical(stage2, extractor):
@@ -147,3 +150,79 @@ def test_the_drift_of_a_run_is_that_of_its_steps():
     drifts = (None, 0.0, None, 0.25)
     steps = [Step(k, {"total": 1.0}, (), 1e-4, 0.0, drift) for k, drift in enumerate(drifts, start=1)]
     assert History(steps).drift == [(2, 0.0), (4, 0.25)] and History().drift == []
+
+
+class Readings(TorchDispatchMode):
+    """Keeps what would have a GPU waited for: values that are read one by one, and indexing by a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (aten._local_scalar_dense, aten.nonzero, aten.index, aten.is_nonzero, aten.equal):
+            self.seen.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_step_reads_its_figures_from_the_device_once(models, dataset, extractor, monkeypatch, accumulation):
+    """After the draws, which are the CPU's; without a trained token, for which the host's CLIP itself indexes."""
+    from purecc_pack.purecc import training
+
+    lists, plain, seen, draw, step = [], torch.Tensor.tolist, Readings(), training.draw, torch.optim.AdamW.step
+
+    def drawn(*args):
+        seen.__exit__(None, None, None)
+        try:
+            return draw(*args)
+        finally:
+            lists.clear()
+            seen.__enter__()
+
+    def tolist(tensor):
+        lists.append(tuple(tensor.shape))
+        return plain(tensor)
+
+    def stepped(optimiser, *args, **kwargs):
+        taken.append(list(lists))
+        return step(optimiser, *args, **kwargs)
+
+    taken = []
+    monkeypatch.setattr(training, "draw", drawn)
+    monkeypatch.setattr(torch.Tensor, "tolist", tolist)
+    monkeypatch.setattr(torch.optim.AdamW, "step", stepped)
+    recipe = pure(v_original="base")
+    with runs.at_work(models, dataset, runs.job(recipe=recipe, input_token=False), extractor) as (trainee, data), seen:
+        training.train(trainee, data, recipe, runs.settings(steps=2, accumulation=accumulation))
+    figures = 1 + accumulation * (1 + 5 + 2)  # the norm; a loss; total, concept, pure, λ, cosine; λ of two samples
+    assert taken == [[(figures,)]] * 2
+    assert not seen.seen
+
+
+def test_the_fused_optimiser_is_the_plain_one(models, dataset, extractor, monkeypatch):
+    """Three steps of both, and the plain one where a device has no other."""
+    made, plain = [], torch.optim.AdamW
+
+    def without(*args, fused=None, **kwargs):
+        if fused:
+            raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
+        return plain(*args, **kwargs)
+
+    for adamw in (plain, without):
+        monkeypatch.setattr(torch.optim, "AdamW", adamw)
+        with runs.at_work(models, dataset, runs.job(recipe=pure()), extractor) as (trainee, data):
+            history, _, _ = run(trainee, data, pure(), steps=3, lr=1e-2, embedding_lr=1e-2, clip=1.0)
+            made.append((history.losses, [p.detach().clone() for p in learnt(trainee)]))
+    (losses, weights), (theirs, expected) = made
+    assert losses == pytest.approx(theirs, rel=1e-4)
+    for weight, plain_weight in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight, plain_weight, rtol=1e-3, atol=1e-4)
+
+
+def test_what_takes_a_gradient_does_not_depend_on_which_branch_is_on(stage2):
+    trainee, _ = stage2
+    own = trainee.branches.parameters("learner"), trainee.branches.parameters("extractor")
+    for name in (None, "extractor", "learner"):
+        with trainee.branches.use(name):
+            assert all(w.requires_grad for w in own[0]) and not any(w.requires_grad for w in own[1])
