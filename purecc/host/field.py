@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import comfy.model_sampling
@@ -45,6 +45,23 @@ class HostField:
     def return_to_device(self) -> None:
         """Loads the copy again if drawing a sample had the host unload it."""
         model_management.load_models_gpu([self._patcher], force_full_load=True)
+
+    def keep_positions(self, shapes: Iterable[Sequence[int]]) -> None:
+        """Keeps of the position embeddings the middle that latents of these shapes (C, H, W) take; others then fail.
+
+        SD3.5 Medium's are for pictures of 6144 pixels, 0.45 GB.
+        """
+        network = self.module
+        if network.pos_embed is None:
+            return
+        whole = network.pos_embed_max_size
+        side = max((n + 1) // network.patch_size for _, *sides in shapes for n in sides)
+        side += (whole - side) % 2  # so that the middle stays where it is
+        if side < whole:
+            middle = slice((whole - side) // 2, (whole + side) // 2)
+            square = network.pos_embed.unflatten(1, (whole, whole))
+            network.pos_embed = square[:, middle, middle].flatten(1, 2).clone()
+            network.pos_embed_max_size = side
 
     def velocity(self, x_t: Tensor, t: Tensor, y: Conditioning) -> Tensor:
         """Returns v = (x_t - x̂0) / t, [B, C, H, W] float32; see VelocityField."""

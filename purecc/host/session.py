@@ -92,6 +92,8 @@ def customise(
         assembled(model, clip, dataset, job, listener.say, extractor, texts) as assembly,
     ):
         trainee, field_ = assembly.trainee, assembly.field
+        if inspection is None:  # which may look at other shapes
+            field_.keep_positions(i.latents.shape[1:] for i in dataset.items)
         if needs_mask(job.recipe):
             dataset = with_masks(trainee, dataset, listener.say)
             if any(i.mask is not None for i in dataset.items):
