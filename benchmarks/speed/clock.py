@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+
+from speed import memory
 
 
 class Laps:
@@ -49,14 +51,17 @@ class Steps:
         device: where they run.
         warmup: steps that are not timed, at least one.
         timed: steps that are.
+        watched: whether the memory in use is looked at too.
         first: seconds of the first step, counted from `begin`; None before it is done.
+        grown: bytes that live tensors take more after the last step than after the warm-up; None before it is done.
     """
 
-    def __init__(self, device: torch.device, warmup: int, timed: int):
-        self.device, self.warmup, self.timed = device, warmup, timed
+    def __init__(self, device: torch.device, warmup: int, timed: int, watched: bool = True):
+        self.device, self.warmup, self.timed, self.watched = device, warmup, timed, watched
         self.first: float | None = None
+        self.grown: int | None = None
         self._laps = Laps(device)
-        self._done, self._began = 0, time.perf_counter()
+        self._done, self._began, self._held = 0, time.perf_counter(), 0
 
     @property
     def total(self) -> int:
@@ -65,7 +70,7 @@ class Steps:
 
     def begin(self) -> None:
         """To be called before the first step."""
-        forget_peak(self.device)
+        memory.forget_peak(self.device)
         self._began = time.perf_counter()
 
     def finished(self) -> None:
@@ -76,9 +81,12 @@ class Steps:
                 torch.cuda.synchronize()
             self.first = time.perf_counter() - self._began
         if self._done == self.warmup:
-            forget_peak(self.device)
+            self._held = memory.held(self.device) if self.watched else 0
+            memory.forget_peak(self.device)
         if self._done >= self.warmup:
             self._laps()
+        if self._done == self.total and self.watched:
+            self.grown = memory.held(self.device) - self._held
 
     @property
     def seconds(self) -> list[float]:
@@ -86,22 +94,20 @@ class Steps:
         return self._laps.seconds
 
 
-def forget_peak(device: torch.device) -> None:
-    """Gives cached memory back and measures the peak from here on."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_reserved(device: torch.device) -> int | None:
-    """The most memory reserved since `forget_peak`, bytes; None where the device does not tell."""
-    return torch.cuda.max_memory_reserved() if device.type == "cuda" else None
+def medians(steps: Sequence[Laps]) -> dict[str, float]:
+    """Median seconds of every part by name, from the laps of each step; a part that comes again in a step adds up."""
+    sums = []
+    for laps in steps:
+        parts: dict[str, float] = {}
+        for name, seconds in laps.named:
+            parts[name] = parts.get(name, 0.0) + seconds
+        sums.append(parts)
+    return {name: statistics.median(s.get(name, 0.0) for s in sums) for name in sums[0]}
 
 
 def median_seconds(device: torch.device, work: Callable[[], object], warmup: int, timed: int) -> float:
     """Median seconds of a piece of work."""
-    steps = Steps(device, warmup, timed)
+    steps = Steps(device, warmup, timed, watched=False)
     for _ in range(steps.total):
         work()
         steps.finished()

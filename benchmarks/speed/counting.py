@@ -13,22 +13,24 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from purecc_pack.purecc.branches import Branches, LoraSpec
-from purecc_pack.purecc.recipes import Recipe
+from purecc_pack.purecc.fitting import layers
 from speed import models
 from speed.sizes import Size
+from speed.stages import KIND, Stage
 
 
 @functools.cache
-def pass_flops(size: Size, pixels: int, gradient: bool, checkpointing: bool = False) -> int:
-    """Floating point operations of one sample through the transformer, a LoRA of rank 4 on its attention.
+def pass_flops(size: Size, pixels: int, gradient: bool, checkpointing: bool = False, targets: str = "attention") -> int:
+    """Floating point operations of one sample through the transformer with a LoRA of rank 4.
 
     Args:
         size: of the transformer.
         pixels: side of the picture.
         gradient: whether there is a backward pass, to the LoRA alone.
         checkpointing: whether every block is computed again in it.
+        targets: of the LoRA.
     """
-    network, branches = _adapted(size)
+    network, branches = _adapted(size, targets)
     network.use_checkpoint = checkpointing
     counter = FlopCounterMode(display=False)
     with _attention(attention.attention_pytorch), branches.use("counted"), torch.set_grad_enabled(gradient), counter:
@@ -38,14 +40,28 @@ def pass_flops(size: Size, pixels: int, gradient: bool, checkpointing: bool = Fa
     return counter.get_total_flops()
 
 
-def step_flops(recipe: Recipe, size: Size, pixels: int, batch: int) -> int:
-    """Model operations of a step of a recipe: its passes through the transformer, nothing computed twice."""
-    return batch * sum(pass_flops(size, pixels, p.grad) for p in recipe.passes)
+def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
+    """Model operations of a step of a stage: its passes through the transformer, nothing computed twice.
+
+    What a trained token asks for, which is passes through two CLIPs and the modulations' gradients, is not among them.
+    """
+    targets = layers(stage.targets, stage.recipe, KIND)
+    return batch * sum(pass_flops(size, pixels, p.grad, targets=targets) for p in stage.recipe.passes)
 
 
-def saved_bytes(size: Size, pixels: int, batch: int, checkpointing: bool = False) -> int:
-    """Bytes that a pass keeps for its backward pass, weights not counted, with an attention that keeps no map."""
-    network, branches = _adapted(size)
+def saved_bytes(
+    size: Size, pixels: int, samples: int, checkpointing: bool = False, lora: torch.dtype = torch.float32
+) -> int:
+    """Bytes that a pass keeps for its backward pass, weights not counted, with an attention that keeps no map.
+
+    Args:
+        size: of the transformer.
+        pixels: side of the picture.
+        samples: that go through it.
+        checkpointing: whether every block is computed again.
+        lora: what the LoRA of rank 4 on its attention computes in, and keeps its inputs in.
+    """
+    network, branches = _adapted(size, lora=lora)
     network.use_checkpoint = checkpointing
     weights = {w.untyped_storage()._cdata for w in (*network.parameters(), *network.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -58,7 +74,7 @@ def saved_bytes(size: Size, pixels: int, batch: int, checkpointing: bool = False
 
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved)
     with _attention(_flash), branches.use("counted"), hooks:
-        out = _call(network, size, pixels, batch)
+        out = _call(network, size, pixels, samples)
     del out
     return sum(storage.nbytes() for storage in kept.values())
 
@@ -70,10 +86,12 @@ def weight_bytes(size: Size) -> tuple[int, int]:
 
 
 @functools.cache
-def _adapted(size: Size):
+def _adapted(size: Size, targets: str = "attention", lora: torch.dtype = torch.float32):
     network = models.network(size)
     branches = Branches(network)
-    branches.add("counted", LoraSpec(), seed=0)
+    branches.add("counted", LoraSpec(targets=targets), seed=0)
+    for weight in branches.parameters("counted"):
+        weight.data = weight.data.to(lora)
     return network, branches
 
 

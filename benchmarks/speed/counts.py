@@ -20,6 +20,8 @@ if "purecc_pack" not in sys.modules:
 from speed import counting, stages  # noqa: E402
 from speed.sizes import MEDIUM, Size  # noqa: E402
 
+_AGAIN = {"checkpointing": True}
+
 
 def count(size: Size, batch: int = 2) -> dict[str, object]:
     """Every count of a size; steps at a batch."""
@@ -35,16 +37,23 @@ def count(size: Size, batch: int = 2) -> dict[str, object]:
     }
     for pixels in size.pixels:
         both = [counting.pass_flops(size, pixels, gradient=True, checkpointing=c) / 1e12 for c in (False, True)]
-        kept = [counting.saved_bytes(size, pixels, batch, checkpointing=c) / 1e9 for c in (False, True)]
-        steps = {n: counting.step_flops(s.recipe, size, pixels, batch) / 1e12 for n, s in stages.STAGES.items()}
+        kept = [
+            [counting.saved_bytes(size, pixels, n, **how) / 1e9 for how in ({}, {"lora": size.dtype}, _AGAIN)]
+            for n in (batch, 2 * batch)
+        ]
+        steps = {n: counting.step_flops(s, size, pixels, batch) / 1e12 for n, s in stages.STAGES.items()}
         out["pixels"][str(pixels)] = {
             "image rows": (pixels // 16) ** 2,
             "forward": counting.pass_flops(size, pixels, gradient=False) / 1e12,
             "forward and backward": both[0],
             "forward and backward, every block checkpointed": both[1],
             "step": steps,
-            "saved for a gradient pass": kept[0],
-            "saved for a gradient pass, every block checkpointed": kept[1],
+            "saved for a gradient pass": kept[0][0],
+            "saved for a gradient pass, a LoRA in the base's precision": kept[0][1],
+            "saved for a gradient pass, every block checkpointed": kept[0][2],
+            "saved for both, v_original's too": kept[1][0],
+            "saved for both, a LoRA in the base's precision": kept[1][1],
+            "saved for both, every block checkpointed": kept[1][2],
         }
     return out
 

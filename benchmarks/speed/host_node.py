@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from unittest import mock
 
@@ -11,28 +11,33 @@ import torch
 from comfy import model_management, utils
 from comfy_extras import nodes_train
 
-from speed import clock, stages
+from speed import clock, memory, stages
 from speed.measured import Measured, Shape, attempted
-from speed.models import Models
-from speed.ours import References
 from speed.sizes import Size
+from speed.world import References, World
+
+SETTINGS = {"adapters in weights": False, "bypass": True}
+"""By name: whether adapters are hooks on the layers' outputs."""
 
 _TYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
 
 def measure(
-    models: Models, built: dict[int, References], size: Size, shapes: Sequence[Shape]
+    world: World, shapes: Sequence[Shape], wanted: Callable[[str, Shape], bool]
 ) -> Iterator[tuple[str, Shape, Measured]]:
-    """Every shape, with the adapters as weights and as hooks ("bypass"): yields (settings, shape, run).
+    """The rows that are wanted, with the adapters as weights and as hooks ("bypass"): (settings, shape, run).
 
     No checkpointing unless memory asks for it, no offloading, rank 4.
     """
+    models, built, size = world.models, world.built, world.size
     utils.set_progress_bar_enabled(False)  # which would be one on the console
     captions = [c.replace("[v] ", "") for c in stages.CAPTIONS]
     with torch.inference_mode():
         positive = [models.clip.encode_from_tokens_scheduled(models.clip.tokenize(c)) for c in captions]
     for shape in shapes:
-        for settings, bypass in (("adapters in weights", False), ("bypass", True)):
+        for settings, bypass in SETTINGS.items():
+            if not wanted(settings, shape):
+                continue
             found = _run(models, built[shape.pixels], positive, size, shape, bypass, False)
             if found.note:
                 settings = f"{settings}, checkpointed"
@@ -79,7 +84,7 @@ def _run(
     finally:
         model_management.unload_all_models()
         gc.collect()
-        clock.forget_peak(device)
+        memory.forget_peak(device)
 
 
 @contextmanager

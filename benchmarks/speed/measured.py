@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 
-from speed import clock
+from purecc_pack.purecc.host.rescue import OutOfMemory
+from speed import clock, memory
+
+TOO_LITTLE = (torch.OutOfMemoryError, OutOfMemory)
+"""What says that memory does not suffice."""
+
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Measured:
         first: seconds of the first step.
         peak_reserved: bytes, over the timed steps; None where the device does not tell.
         parts: seconds of each part before the first step.
+        context: bytes that CUDA itself takes, see `memory.context`.
+        grown: bytes that live tensors took more after the last step than after the warm-up.
         note: what is to be said, such as "out of memory".
         details: further figures of this one row.
     """
@@ -49,6 +57,8 @@ class Measured:
     first: float | None = None
     peak_reserved: int | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
+    context: int | None = None
+    grown: int | None = None
     note: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -58,11 +68,13 @@ def attempted(steps: clock.Steps, work: Callable[[], object], parts: Mapping[str
     steps.begin()
     try:
         work()
-    except torch.OutOfMemoryError:
-        return Measured([], parts=parts, note="out of memory")
+        device = steps.device
+        peak, context = memory.peak_reserved(device), memory.context(device)
+        return Measured(steps.seconds, steps.first, peak, parts, context, steps.grown)
+    except TOO_LITTLE:
+        return Measured([], parts=parts, note=OUT_OF_MEMORY)
     finally:
         gc.collect()
-    return Measured(steps.seconds, steps.first, clock.peak_reserved(steps.device), parts)
 
 
 @dataclass(frozen=True)
@@ -70,9 +82,10 @@ class Row:
     """A line of the results.
 
     Attributes:
-        who: "ours", "released" (the released step) or "host" (its TrainLoraNode).
-        configuration: of ours, or the settings of theirs.
-        stage: a key of STAGES.
+        who: "ours"; "released", the released step; "host", its TrainLoraNode; "whole", from pictures to saved
+            files; "sampler", the stock KSampler; or "accuracy", a step of ours beside plain float32.
+        configuration: of ours, or the settings of theirs; "before training" or "after training".
+        stage: a key of STAGES, or several; "KSampler".
         size: name of the Size.
         pixels: side of the pictures.
         batch: samples a step.
@@ -83,11 +96,13 @@ class Row:
         before: seconds before the first step, the models loaded.
         parts: what `before` consists of.
         peak_reserved: bytes; None on a CPU.
+        context: bytes that CUDA itself takes on top; None on a CPU.
+        grown: bytes that live tensors took more after the last step than after the warm-up.
         tflop: model operations of a step in 10¹², nothing computed twice.
         throughput: TFLOP/s.
         of_ceiling: throughput in parts of the ceiling.
         ceiling: TFLOP/s of a large matrix product in the same run.
-        accuracy: against plain float32, see `accuracy.compare`; None for others than ours.
+        accuracy: see `accuracy.compare`; None in all rows but these.
         note: see Measured.
         details: see Measured.
         about: device, versions, command.
@@ -106,6 +121,8 @@ class Row:
     before: float
     parts: Mapping[str, float]
     peak_reserved: int | None
+    context: int | None
+    grown: int | None
     tflop: float
     throughput: float | None
     of_ceiling: float | None
@@ -116,7 +133,15 @@ class Row:
     about: Mapping[str, str]
 
 
-def row(named: Mapping[str, Any], shape: Shape, flops: int, ceiling: float, m: Measured, **rest) -> Row:
+def row(
+    named: Mapping[str, str],
+    shape: Shape,
+    flops: int,
+    ceiling: float,
+    m: Measured,
+    about: Mapping[str, str],
+    accuracy: Mapping[str, float] | None = None,
+) -> Row:
     """A row from a run; `named` has who, configuration, stage and size."""
     median = statistics.median(m.seconds) if m.seconds else None
     throughput = flops / median / 1e12 if median else None
@@ -131,13 +156,16 @@ def row(named: Mapping[str, Any], shape: Shape, flops: int, ceiling: float, m: M
         before=sum(m.parts.values()),
         parts=m.parts,
         peak_reserved=m.peak_reserved,
+        context=m.context,
+        grown=m.grown,
         tflop=flops / 1e12,
         throughput=throughput,
         of_ceiling=throughput and throughput / ceiling,
         ceiling=ceiling,
         note=m.note,
         details=m.details,
-        **rest,
+        accuracy=accuracy,
+        about=about,
     )
 
 

@@ -1,11 +1,11 @@
-"""Our own stages: what comes before the first step, and the steps at every shape, on one private copy."""
+"""Our own stages: what comes before the first step, and the steps of every configuration and shape on one copy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from unittest import mock
 
 import torch
@@ -13,113 +13,118 @@ import torch
 from purecc_pack.purecc import recipes
 from purecc_pack.purecc.branches import Branches
 from purecc_pack.purecc.dataset import ConceptDataset, ConceptItem
-from purecc_pack.purecc.files import Adapter
-from purecc_pack.purecc.host import datasets
 from purecc_pack.purecc.host.assembly import Assembly, assembled
 from purecc_pack.purecc.host.copies import trainable_world
 from purecc_pack.purecc.host.job import Job
 from purecc_pack.purecc.host.masking import with_masks
-from purecc_pack.purecc.host.planning import planned
-from purecc_pack.purecc.host.session import customise
 from purecc_pack.purecc.pool import draw_pool
+from purecc_pack.purecc.trainee import Trainee
 from purecc_pack.purecc.training import Callbacks, train
-from speed import accuracy, clock, stages
+from speed import accuracy, clock, memory, stages
+from speed.inside import inside
 from speed.measured import Measured, Shape, attempted
-from speed.models import Models
-from speed.sizes import Size
-from speed.stages import PLAIN, Configuration, Stage
+from speed.stages import Configuration
+from speed.world import World
 
 _PARTS = {"reading": "texts", "copying": "copy", "looking": "masks", "drawing": "pool"}
 """What a run says while it prepares, by first word."""
 
 
-@dataclass(frozen=True)
-class References:
-    """Random pictures as a dataset of the pack.
-
-    Attributes:
-        dataset: as Concept Dataset makes it, without masks.
-        seconds: that this took; it is the VAE's work.
-    """
-
-    dataset: ConceptDataset
-    seconds: float
-
-
-def references(models: Models, pixels: int) -> References:
-    """The references at a size."""
-    generator = torch.Generator().manual_seed(pixels)
-    pictures = [torch.rand(1, pixels, pixels, 3, generator=generator) for _ in stages.CAPTIONS]
-    parts = clock.Parts(models.model.load_device)
-    parts.begin("latents")
-    with torch.inference_mode():
-        dataset = datasets.build(pictures, stages.CAPTIONS, stages.CLASS_WORD, "instance", models.vae, pixels)
-    parts.end()
-    return References(dataset, parts.seconds["latents"])
-
-
-def extractor(models: Models, dataset: ConceptDataset, size: Size) -> Adapter:
-    """θ1 as one step of stage 1 leaves it: how long a step of stage 2 takes does not depend on its values."""
-    job = stages.job(stages.STAGES["extractor"], Configuration(), size, steps=1)
-    listener = SimpleNamespace(say=lambda text: None, step=lambda step, previews: None)
-    with torch.inference_mode():
-        return customise(models.model, models.clip, dataset, job, listener).adapter
-
-
-def observed_plainly(models: Models, dataset: ConceptDataset, stage: Stage, size: Size, theta1: Adapter | None):
-    """A step of a stage in plain float32, for `measure` to compare with."""
-    job = stages.job(stage, PLAIN, size)
-    with _prepared(models, dataset, job, theta1, clock.Parts(models.model.load_device)) as assembly:
-        return accuracy.observe(assembly.trainee, _with_halves(assembly, dataset), job, _random_pool(dataset, job))
-
-
 def measure(
-    models: Models,
-    built: Mapping[int, References],
-    stage: Stage,
-    configuration: Configuration,
-    size: Size,
+    world: World,
+    name: str,
+    configurations: Mapping[str, Configuration],
     shapes: Sequence[Shape],
-    theta1: Adapter | None,
-    plain: accuracy.Observation | None,
-) -> Iterator[tuple[Shape, Measured, dict[str, float] | None]]:
-    """Every shape of a stage in a configuration, with its accuracy.
+    wanted: Callable[[str, Shape], bool],
+    whole: bool = True,
+) -> Iterator[tuple[str, Shape, Measured]]:
+    """The rows of a stage that are wanted, as (configuration, shape, run); and a step observed in each configuration.
 
     Masks and pool are made, and timed, at the smallest pictures; for larger ones random ones stand in, and `parts`
     leaves them out.
+
+    Args:
+        world: what is shared.
+        name: of the stage.
+        configurations: by name; they share a private copy, see `Configuration.base`.
+        shapes: what steps are given.
+        wanted: asked before each row.
+        whole: whether masks and pool are made at all.
     """
-    device = models.model.load_device
-    parts, smallest = clock.Parts(device), min(built)
-    job = stages.job(stage, configuration, size)
-    with _prepared(models, built[smallest].dataset, job, theta1, parts) as assembly:
-        errors = None
-        if plain is not None:
-            dataset = built[smallest].dataset
-            halves, pool = _with_halves(assembly, dataset), _random_pool(dataset, job)
-            direction = getattr(stage.recipe, "direction", None)
-            errors = accuracy.compare(accuracy.observe(assembly.trainee, halves, job, pool), plain, direction)
-        common = dict(parts.seconds)
-        made = _made(assembly, built[smallest].dataset, job, parts)
+    parts, jobs = clock.Parts(world.device), {}
+    for key, configuration in configurations.items():
+        jobs[key] = stages.job(stages.STAGES[name], configuration, world.size)
+    first = next(iter(configurations))
+    with _prepared(world, configurations[first], jobs[first], parts) as assembly:
+        common, made = dict(parts.seconds), None
+        shapes = [s for s in shapes if any([wanted(key, s) for key in configurations])]
+        for key in configurations if shapes else ():  # before a step changes the token
+            _observation(world, name, key, configurations[key], assembly)
         for shape in shapes:
-            dataset = built[shape.pixels].dataset
-            if shape.pixels == smallest:
-                (chosen, pool), before = made, parts.seconds
-            else:
-                chosen, pool, before = _with_halves(assembly, dataset), _random_pool(dataset, job), common
-            steps = clock.Steps(device, shape.warmup, shape.timed)
-            settings = replace(job.settings, steps=steps.total, batch=shape.batch)
-            plan = planned(assembly, dataset, replace(job, settings=settings))
-            settings = replace(settings, pass_limit=plan.pass_limit)
-            callbacks = Callbacks(on_step=lambda _, steps=steps: steps.finished())
-            run = (assembly.trainee, chosen, job.recipe, settings, callbacks, pool)
-            before = {"latents": built[shape.pixels].seconds, **before}
-            yield shape, attempted(steps, lambda run=run: train(*run), before), errors
+            dataset = world.built[shape.pixels].dataset
+            for key, configuration in configurations.items():
+                if not wanted(key, shape):
+                    continue
+                job = replace(jobs[key], settings=replace(jobs[key].settings, batch=shape.batch))
+                if whole and shape.pixels == world.smallest:
+                    made = made or _made(assembly, dataset, job, parts)
+                    (chosen, pool), before = made, parts.seconds
+                else:
+                    chosen, pool, before = _with_halves(assembly, dataset), _random_pool(dataset, job), common
+                before = {"latents": world.built[shape.pixels].seconds, **before}
+                with memory.capped(world.device, configuration.cap):
+                    found = _steps(world, assembly, (name, configuration.base), chosen, job, pool, shape, before)
+                if found.note and configuration.cap:
+                    again = _steps(world, assembly, (name, configuration.base), chosen, job, pool, shape, before)
+                    found = replace(again, note=f"{found.note} under the cap; these figures are without")
+                yield key, shape, found
+
+
+def _steps(world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool, shape: Shape, before) -> Measured:
+    plan, seconds = world.plan(assembly, dataset, job, (*key, shape.pixels))
+    loop = replace(job.settings, pass_limit=plan.pass_limit)
+
+    def run(trainee: Trainee, count: int, finished: Callable) -> None:
+        callbacks = Callbacks(on_step=lambda history: finished(history))
+        train(trainee, dataset, job.recipe, replace(loop, steps=count), callbacks, pool)
+
+    steps = clock.Steps(world.device, shape.warmup, shape.timed)
+    work = partial(run, assembly.trainee, steps.total, lambda _: steps.finished())
+    found = attempted(steps, work, {**before, "plan": seconds})
+    if not found.note:
+        found = replace(found, details={"plan": str(plan), **inside(assembly.trainee, world.device, run)})
+    return found
+
+
+def accuracies(
+    world: World, name: str, configurations: Mapping[str, Configuration], wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """(configuration, errors) of a step of a stage beside plain float32 on the same weights; see `accuracy.compare`."""
+    direction = getattr(stages.STAGES[name].recipe, "direction", None)
+    for key, configuration in configurations.items():
+        if not wanted(key):
+            continue
+        plain = Configuration(stages.PLAIN, fp8=configuration.fp8)
+        found = [_observation(world, name, k, c) for k, c in ((key, configuration), (str(plain.base), plain))]
+        yield key, accuracy.compare(*found, direction)
+
+
+def _observation(
+    world: World, name: str, key: str, configuration: Configuration, assembly: Assembly | None = None
+) -> accuracy.Observation:
+    """A step in a configuration, on a fresh assembly; as it was seen before, if it was."""
+    if (name, key) not in world.observed:
+        job = stages.job(stages.STAGES[name], configuration, world.size)
+        fresh = _prepared(world, configuration, job, clock.Parts(world.device))
+        with fresh if assembly is None else nullcontext(assembly) as assembly:
+            world.plan(assembly, world.dataset, job, (name, configuration.base, world.smallest))
+            seen = _with_halves(assembly, world.dataset), job, _random_pool(world.dataset, job)
+            world.observed[name, key] = accuracy.observe(assembly.trainee, *seen)
+    return world.observed[name, key]
 
 
 @contextmanager
-def _prepared(
-    models: Models, dataset: ConceptDataset, job: Job, theta1: Adapter | None, parts: clock.Parts
-) -> Iterator[Assembly]:
+def _prepared(world: World, configuration: Configuration, job: Job, parts: clock.Parts) -> Iterator[Assembly]:
     """What a run needs but masks and pool, its parts timed."""
     plain_init = Branches.__init__
 
@@ -128,14 +133,14 @@ def _prepared(
         plain_init(self, module)
 
     with ExitStack() as stack:
+        theta1 = world.theta1 if recipes.needs(job.recipe) else None
         stack.enter_context(torch.inference_mode())
         stack.enter_context(trainable_world())
-        needed = theta1 if recipes.needs(job.recipe) else None
-        entered = assembled(models.model, models.clip, dataset, job, _told(parts), needed, job.pool_prompts)
+        model, clip = world.model(configuration), world.models.clip
+        entered = assembled(model, clip, world.dataset, job, _told(parts), theta1, job.pool_prompts)
         with mock.patch.object(Branches, "__init__", timed_init):
             assembly = stack.enter_context(entered)
         parts.end()
-        planned(assembly, dataset, job)
         yield assembly
 
 

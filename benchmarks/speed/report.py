@@ -16,10 +16,16 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
 from speed.plot import plot  # noqa: E402
+from speed.targets import HEAD, verdicts  # noqa: E402
 
 BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 NOTHING = """No GPU was at hand when this was written, so **there are no figures of speed or memory yet**. Every part of
 the benchmark has been run on a CPU at small size, whose figures tell nothing about a GPU and are not kept."""
+
+COUNTED = """Weights and a fused attention's map are not among what is saved. A LoRA in float32 under a base in bfloat16 keeps
+each of its inputs a second time, in float32; the lines with "the base's precision" are without. "Both" are the passes
+of L_CC and of v_original, where that takes a gradient. The passes through CLIP that a trained token asks for are not
+counted."""
 
 Record = Mapping[str, Any]
 
@@ -34,7 +40,7 @@ def main(file: Path | None = None) -> str:
         plot(latest(records), HERE / "results" / "speed.svg")
         text = f"{text}\n\n{tables(records)}\n\n![seconds a step](results/speed.svg)"
     else:
-        text = f"{text}\n\n## Measured\n{NOTHING}"
+        text = f"{text}\n\n## Measured\n{NOTHING}\n\n{_table(HEAD, verdicts([]))}"
     readme = HERE / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
@@ -67,7 +73,9 @@ def tables(records: Sequence[Record]) -> str:
         )
         if size != "SD3.5 Medium":
             out.append("Small shapes: this shows that the benchmark runs. **No figure of it is a claim.**")
-        out += [steps([r for r in own if r["who"] != "whole"]), before(own), accuracy(own), inside(own)]
+        out.append("### Targets\n\n" + _table(HEAD, verdicts(own)))
+        timed = [r for r in own if not r["accuracy"]]
+        out += [steps([r for r in timed if r["who"] != "whole"]), before(timed), accuracy(own), inside(timed)]
     return "\n\n".join(part for part in out if part)
 
 
@@ -75,9 +83,9 @@ def steps(rows: Sequence[Record]) -> str:
     """Seconds, throughput and memory of every row."""
     lines = []
     for r in sorted(rows, key=lambda r: (r["pixels"], r["batch"], r["stage"], r["who"])):
-        shown = ["-"] * 4 if r["seconds"] is None else _figures(r)
+        shown = ["-"] * 5 if r["seconds"] is None else _figures(r)
         lines.append([f"{r['pixels']} px x {r['batch']}", r["stage"], _who(r), *shown, r["note"]])
-    head = ("shape", "stage", "who", "s a step", "TFLOP/s", "of the ceiling", "GiB reserved", "")
+    head = ("shape", "stage", "who", "s a step", "TFLOP/s", "of the ceiling", "GiB reserved", "GiB of context", "")
     return _table(head, lines)
 
 
@@ -120,11 +128,11 @@ def accuracy(rows: Sequence[Record]) -> str:
 
 
 def inside(rows: Sequence[Record]) -> str:
-    """What a step of the released code, or a whole run, consists of."""
+    """What a step, a whole run or a picture of the sampler consists of, and how ours was planned."""
     lines = []
     for r in rows:
         if r["details"]:
-            parts = ", ".join(f"{k} {v:.3g}" for k, v in r["details"].items())
+            parts = ", ".join(f"{k} {v:.3g}" if not isinstance(v, str) else v for k, v in r["details"].items())
             total = "-" if r["seconds"] is None else f"{r['seconds']:.3g}"
             lines.append([f"{r['pixels']} px x {r['batch']}", r["stage"], _who(r), total, parts])
     return lines and _table(("shape", "stage", "who", "s", "its parts, s, and ratios"), lines)
@@ -144,6 +152,7 @@ def counts(c: Mapping[str, Any]) -> str:
         f"## Counted\n{c['size']}, {c['dtype']}, {c['text rows']} rows of text, rows of the picture: {shapes}. "
         f"Weights {c['weights']:.3g} GB, {c['position embeddings among them']:.2g} of it position embeddings.\n\n"
         + _table(("", *(f"{p} px" for p in heads)), lines)
+        + f"\n\n{COUNTED}"
     )
 
 
@@ -152,12 +161,19 @@ def _unit(name: str, c: Mapping[str, Any]) -> str:
 
 
 def _figures(r: Record) -> list[str]:
-    memory = "-" if r["peak_reserved"] is None else f"{r['peak_reserved'] / 2**30:.2f}"
-    return [f"{r['seconds']:.4g}", f"{r['throughput']:.3g}", f"{r['of_ceiling']:.0%}", memory]
+    memory = ["-" if r[k] is None else f"{r[k] / 2**30:.2f}" for k in ("peak_reserved", "context")]
+    return [f"{r['seconds']:.4g}", f"{r['throughput']:.3g}", f"{r['of_ceiling']:.0%}", *memory]
 
 
 def _who(r: Record) -> str:
-    names = {"ours": "ours", "released": "released step", "host": "TrainLoraNode", "whole": "ours, a whole run"}
+    names = {
+        "ours": "ours",
+        "accuracy": "ours",
+        "released": "released step",
+        "host": "TrainLoraNode",
+        "whole": "ours, a whole run",
+        "sampler": "stock",
+    }
     return f"{names[r['who']]}, {r['configuration']}"
 
 

@@ -1,22 +1,24 @@
 """Measures how fast and how large training is, beside the released step and the host's own trainer.
 
     pip install -r benchmarks/speed/requirements.txt
-    COMFYUI_PATH=... python benchmarks/speed/run.py              # true shapes, one GPU, about ten minutes
+    COMFYUI_PATH=... python benchmarks/speed/run.py              # true shapes, one GPU, ten minutes at most
     COMFYUI_PATH=... python benchmarks/speed/run.py --small      # small shapes, any machine; no figure of it is a claim
     python benchmarks/speed/report.py                            # tables and plot into README.md
 
-Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured, those that matter most first. No
-new group of rows is begun once --budget seconds are over; what is left out is printed, and a further call with --who,
---stages, --configurations or --shapes measures it.
+Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured, first those that targets ask for.
+No row is begun once --budget seconds are over; what is left out is printed, and the same command with --missing
+measures it. A row that fails costs no other.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,12 +36,13 @@ import peft  # noqa: E402
 import torch  # noqa: E402
 from comfy import model_management  # noqa: E402
 
-from speed import clock, counting, host_node, models, ours, stages, whole  # noqa: E402
-from speed.measured import Row, Shape, append, row  # noqa: E402
+from speed import clock, models, stages, visits  # noqa: E402
+from speed.log import Log  # noqa: E402
+from speed.measured import Row, Shape, row  # noqa: E402
 from speed.sizes import MEDIUM, SMALL, Size  # noqa: E402
+from speed.world import World, references  # noqa: E402
 
 BATCHES = (2, 1, 4)
-WHO = ("ours", "released", "host", "whole")
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
@@ -51,83 +54,55 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     if device.type == "cpu" and not options.small:
         raise SystemExit("There is no GPU: true shapes would take hours here. Add --small.")
     shapes = _shapes(size, options)
-    out, rows = options.out or (options.folder / "small.jsonl" if options.small else RESULTS), []
+    out = options.out or (options.folder / "small.jsonl" if options.small else RESULTS)
     about = _about(device, size, arguments)
     checkpoint = models.write(options.folder / f"{size.name.replace(' ', '-')}.safetensors", size, device)
     loaded = models.load(checkpoint, size)
+    built = {p: references(loaded, p) for p in dict.fromkeys(s.pixels for s in shapes)}
     limit = clock.ceiling(device, size.dtype)
-    print(
-        f"{about['device']}: {limit:.3g} TFLOP/s at best; models ready after {_since(began):.0f} s",
-        flush=True,
-    )
-    for title, group in _groups(loaded, size, device, shapes, options, out.with_name(f"{out.stem}-profile.txt")):
-        if _since(began) > options.budget:
-            print(f"left out, the time being over: {title}", flush=True)
-            continue
-        for named, shape, flops, found, errors in group():
-            rows.append(row({**named, "size": size.name}, shape, flops, limit, found, accuracy=errors, about=about))
-            append(out, rows[-1])
-            print(f"{_since(began):5.0f} s  {_said(rows[-1])}", flush=True)
-    return rows
+    print(f"{about['device']}: {limit:.3g} TFLOP/s at best; ready after {time.monotonic() - began:.0f} s", flush=True)
+
+    log = Log(out, began + options.budget, about["device"], size.name, options.missing)
+    world = World(loaded, checkpoint, size, built)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays; to look at it whenever rubbish is collected would double the whole time
+    try:
+        for visit in visits.order(options, shapes):
+            _visited(visit, world, log, options, limit, about, began)
+    finally:
+        gc.unfreeze()
+    for what, titles in (("left out, the time being over", log.left_out), ("failed", log.failed)):
+        if titles:
+            print("\n  ".join([f"{what}:", *titles]), flush=True)
+    if log.failed:
+        raise SystemExit(1)
+    return log.rows
 
 
-def _groups(loaded, size: Size, device, shapes: list[Shape], options, table: Path) -> Iterator:
-    """(title, rows) of everything asked for, what matters most first; a row's parts are those of `row`."""
-    built = {p: ours.references(loaded, p) for p in dict.fromkeys(s.pixels for s in shapes)}
-    smallest = built[min(built)].dataset
-    theta1 = ours.extractor(loaded, smallest, size) if "ours" in options.who else None
-
-    def flops(stage: str, shape: Shape) -> int:
-        return counting.step_flops(stages.STAGES[stage].recipe, size, shape.pixels, shape.batch)
-
-    def of_ours(stage: str):
-        asked = stages.STAGES[stage]
-        plain = None if options.no_accuracy else ours.observed_plainly(loaded, smallest, asked, size, theta1)
-        for name in options.configurations:
-            configuration = stages.CONFIGURATIONS[name]
-            found = ours.measure(loaded, built, asked, configuration, size, shapes, theta1, plain)
-            for shape, measured, errors in found:
-                named = {"who": "ours", "configuration": name, "stage": stage}
-                yield named, shape, flops(stage, shape), measured, errors
-
-    def of_released():
-        from speed import released_rows  # needs diffusers
-
+def _visited(visit: visits.Visit, world: World, log: Log, options, limit: float, about, began: float) -> None:
+    try:
+        for named, shape, flops, found, errors in visits.rows(visit, world, log, options, log.out):
+            line = row({**named, "size": world.size.name}, shape, flops, limit, found, about, errors)
+            log.append(line)
+            print(f"{time.monotonic() - began:5.0f} s  {_said(line)}", flush=True)
+    except Exception:  # a row that fails is not to cost the others
+        traceback.print_exc()
+        log.failed.append(str(visit))
         model_management.unload_all_models()
-        for settings, shape, measured in released_rows.measure(size, device, shapes, table):
-            named = {"who": "released", "configuration": settings, "stage": "pure learning, as released"}
-            yield named, shape, flops(named["stage"], shape), measured, None
-
-    def of_host():
-        for settings, shape, measured in host_node.measure(loaded, built, size, shapes):
-            named = {"who": "host", "configuration": settings, "stage": "plain LoRA"}
-            yield named, shape, flops(named["stage"], shape), measured, None
-
-    def of_whole():
-        chosen = {name: stages.CONFIGURATIONS[name] for name in options.configurations}
-        for name, shape, measured in whole.measure(loaded, size, shapes, chosen, options.whole_steps):
-            named = {"who": "whole", "configuration": name, "stage": ", then ".join(whole.STAGES)}
-            operations = options.whole_steps * sum(flops(stage, shape) for stage in whole.STAGES)
-            yield named, shape, operations, measured, None
-
-    mine = [("ours", f"ours, {stage}", lambda stage=stage: of_ours(stage)) for stage in options.stages]
-    theirs = [("released", "the released step", of_released), ("host", "TrainLoraNode", of_host)]
-    for who, title, group in (*mine[:1], *theirs, *mine[1:], ("whole", "a whole run", of_whole)):
-        if who in options.who:
-            yield title, group
+        gc.collect()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="small shapes, for a CPU")
-    parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO))
+    parser.add_argument("--who", nargs="+", choices=visits.WHO, default=list(visits.WHO))
     parser.add_argument("--stages", nargs="+", choices=list(stages.STAGES), default=list(stages.STAGES))
     names = list(stages.CONFIGURATIONS)
     parser.add_argument("--configurations", nargs="+", choices=names, default=names)
     parser.add_argument("--shapes", nargs="+", metavar="PIXELSxBATCH", help="such as 512x2; default: all")
     parser.add_argument("--whole-steps", type=int, default=400, help="of each stage of a whole run")
-    parser.add_argument("--budget", type=float, default=480.0, help="seconds after which nothing new is begun")
-    parser.add_argument("--no-accuracy", action="store_true", help="leave out the comparison with float32")
+    parser.add_argument("--budget", type=float, default=480.0, help="seconds after which no row is begun")
+    parser.add_argument("--missing", action="store_true", help="leave out rows that the file has from such a device")
     parser.add_argument("--out", type=Path, help="file of the rows")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="where the checkpoint is kept")
     return parser.parse_args(arguments)
@@ -156,12 +131,11 @@ def _about(device: torch.device, size: Size, arguments: Sequence[str] | None) ->
     }
 
 
-def _since(began: float) -> float:
-    return time.monotonic() - began
-
-
 def _said(r: Row) -> str:
-    speed = r.note if r.seconds is None else f"{r.seconds:.4g} s, {r.of_ceiling:.0%} of the ceiling"
+    if r.accuracy:
+        speed = ", ".join(f"{k} {v:.3g}" for k, v in r.accuracy.items())
+    else:
+        speed = r.note if r.seconds is None else f"{r.seconds:.4g} s, {r.of_ceiling:.0%} of the ceiling"
     memory = "" if r.peak_reserved is None else f", {r.peak_reserved / 2**30:.1f} GiB"
     return f"{r.who} ({r.configuration}), {r.stage}, {r.pixels} px x {r.batch}: {speed}{memory}"
 
