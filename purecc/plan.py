@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from .recipes import Recipe
 
@@ -11,6 +12,9 @@ ROUNDING = 0.05
 
 WORKSPACE = 300_000_000
 """Bytes of matrix products' workspaces (32 MiB a handle on the newest cards) and of kernels loaded as they are used."""
+
+BACKWARD = 1.1
+"""What a backward pass costs, in forward passes, where none of the base's own weights takes a gradient."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Plan:
         pass_limit: the most samples in one pass without gradient; None: no limit.
         needs: bytes in all; None where nothing was counted.
         has: bytes that there are in all for it, where it needs more; else None.
+        seconds: about how long the steps will take; None where no pass was timed.
     """
 
     count: int
@@ -93,16 +98,33 @@ class Plan:
     pass_limit: int | None = None
     needs: int | None = None
     has: int | None = None
+    seconds: float | None = None
 
     def __str__(self) -> str:
-        """Such as "needs about 6.9 GB; checkpointing 18 of 24 blocks"."""
+        """Such as "needs about 6.9 GB; checkpointing 18 of 24 blocks; about 4 minutes"."""
         parts = [] if self.needs is None else [f"needs about {self.needs / 1e9:.1f} GB"]
         if self.has is not None:
             parts.append(f"there are {self.has / 1e9:.1f} GB, so it may fail")
         parts.append(f"checkpointing {self.count} of {self.blocks} blocks" if self.count else "no checkpointing")
         if self.pass_limit is not None:
             parts.append(f"{self.pass_limit} sample{'s' * (self.pass_limit > 1)} a pass without gradient")
+        if self.seconds is not None:
+            parts.append(f"about {_duration(self.seconds)}")
         return "; ".join(parts)
+
+    def lasting(self, steps: int, samples: int, recipe: Recipe, graded: float, still: float) -> Plan:
+        """This plan with the time that its steps will take.
+
+        Args:
+            steps: of the run.
+            samples: of a step, those of all its batches.
+            recipe: the method.
+            graded: seconds that a sample takes in a forward pass of the learner.
+            still: the same in a pass without gradient.
+        """
+        both = 1 + BACKWARD + self.count / max(1, self.blocks)
+        step = sum(both * graded if p.grad else still for p in recipe.passes)
+        return replace(self, seconds=steps * samples * step)
 
 
 def choose(demand: Demand, free: int, count: int | None = None, limit: int | None = None) -> Plan:
@@ -130,3 +152,11 @@ def samples(recipe: Recipe, batch: int) -> tuple[int, int]:
         if not p.grad:
             still[p.branch] = still.get(p.branch, 0) + batch
     return batch * sum(p.grad for p in recipe.passes), max(still.values(), default=0)
+
+
+def _duration(seconds: float) -> str:
+    for limit, unit, name in ((90, 1, "second"), (5400, 60, "minute"), (math.inf, 3600, "hour")):
+        if seconds < limit:
+            count = max(1, round(seconds / unit))
+            return f"{count} {name}{'s' * (count > 1)}"
+    raise ValueError(f"{seconds} seconds are no duration.")

@@ -16,6 +16,7 @@ from ..trainee import Trainee
 from .assembly import assembled
 from .copies import trainable_world
 from .job import Job
+from .rescue import clearly
 
 NEARLY_ALL, NEARLY_NONE = 0.9, 0.02
 """Shares of a picture beyond which a mask keeps next to nothing out, or in."""
@@ -35,6 +36,7 @@ def find_masks(
 
     Raises:
         ValueError: model, CLIP and dataset do not fit together.
+        OutOfMemory: the device's memory is too small.
     """
     if not lacking(dataset):
         return dataset
@@ -54,7 +56,8 @@ def with_masks(
         if item.mask is None:
             say(f"looking for the {dataset.class_word} in picture {k} of {len(dataset.items)}")
             scaled = trainee.model.latents_in(item.latents)
-            item = replace(item, mask=concept_mask(trainee, scaled, item.texts.base, prompt, others))
+            with clearly(f"looking for the {dataset.class_word} in picture {k}"):
+                item = replace(item, mask=concept_mask(trainee, scaled, item.texts.base, prompt, others))
         items.append(item)
         found()
     return replace(dataset, items=tuple(items))

@@ -1,17 +1,19 @@
-"""What a run will need of the device's memory, counted in a dry run on the meta device, and the plan that fits."""
+"""What a run will need of memory, counted in a dry run on the meta device, and of time, and the plan that fits."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from comfy import model_management
 
 from ..dataset import ConceptDataset
 from ..field import Conditioner
 from ..live_bytes import LiveBytes
 from ..plan import Demand, Plan, choose, samples
-from ..recipes import LEARNER
+from ..recipes import BASE, LEARNER
 from ..trainee import Trainee
 from .assembly import Assembly
 from .dry_run import DryRun
@@ -34,6 +36,32 @@ def planned(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
     plan = _chosen(assembly, dataset, job)
     assembly.field.checkpointing.first(plan.count)
     return plan
+
+
+@torch.no_grad()
+def timed(plan: Plan, assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
+    """The plan with about how long the steps will take, from two passes of the learner and two of the base.
+
+    Args:
+        plan: of the job.
+        assembly: what takes part.
+        dataset: the references, the first of which is timed.
+        job: what to train.
+    """
+    item, settings = dataset.items[0], job.settings
+    count = min(settings.batch, plan.pass_limit or settings.batch)
+    x_t = torch.zeros(count, *item.latents.shape[1:], device=assembly.field.device)
+    t = torch.full((count,), 0.5, device=assembly.field.device)
+
+    def seconds(branch: str | None, text: str) -> float:
+        began = time.perf_counter()
+        float(assembly.trainee.run(branch, x_t, t, [text] * count).sum())  # which waits for the device
+        return (time.perf_counter() - began) / count
+
+    # The faster of two: kernels are loaded in the first.
+    graded = min(seconds(LEARNER, item.texts.complete) for _ in range(2))
+    still = min(seconds(BASE, item.texts.base) for _ in range(2))
+    return plan.lasting(settings.steps, settings.batch * settings.accumulation, job.recipe, graded, still)
 
 
 def _chosen(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:

@@ -1,11 +1,12 @@
-"""What is done when a step runs out of memory."""
+"""What is done when memory runs out."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from comfy import model_management
@@ -20,9 +21,36 @@ HOPELESS = (
     "programs that use the GPU."
 )
 
+NO_ROOM = (
+    "The GPU ran out of memory while {doing}. Use a smaller resolution in Concept Dataset, or close other programs "
+    "that use the GPU."
+)
+
 
 class OutOfMemory(RuntimeError):
-    """A step does not fit, however little is kept."""
+    """Something does not fit, however little is kept."""
+
+
+@contextmanager
+def clearly(doing: str) -> Iterator[None]:
+    """Has running out of memory inside said clearly; for passes without gradient, which keep nothing to do without.
+
+    Raises:
+        OutOfMemory: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not model_management.is_oom(error):
+            raise
+        _let_go(error)
+        raise OutOfMemory(NO_ROOM.format(doing=doing)) from error
+
+
+def _let_go(error: Exception) -> None:
+    traceback.clear_frames(error.__traceback__)  # which hold tensors
+    gc.collect()
+    model_management.soft_empty_cache()
 
 
 class Rescue:
@@ -46,9 +74,7 @@ class Rescue:
         """
         if not model_management.is_oom(error):
             raise error
-        traceback.clear_frames(error.__traceback__)  # which hold the tensors of the step
-        gc.collect()
-        model_management.soft_empty_cache()
+        _let_go(error)
         if self._field.checkpointing.all and self._settings.pass_limit == 1:
             raise OutOfMemory(HOPELESS.format(step=step)) from error
         self._field.checkpointing.first(len(self._field.text_blocks))

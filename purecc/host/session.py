@@ -27,8 +27,8 @@ from .embeddings import word_vectors
 from .field import check_model
 from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
-from .planning import planned
-from .rescue import Rescue
+from .planning import planned, timed
+from .rescue import Rescue, clearly
 
 
 @dataclass
@@ -73,7 +73,7 @@ def customise(
     Raises:
         ValueError: model, CLIP, dataset and extractor do not fit together; before anything is computed.
         TrainingDiverged: see `training.train`.
-        OutOfMemory: the device's memory is too small, whatever is computed again.
+        OutOfMemory: the device's memory is too small, for a step whatever is computed again; says what for.
     """
     check_model(model)
     targets = layers(job.lora.targets, job.recipe, dataset.kind)
@@ -104,7 +104,9 @@ def customise(
         scaled = replace(dataset, items=items)
         pool = ()
         if wants_pool:
-            pool = draw_pool(trainee, scaled.items, job.pool_prompts, job.pool_images, job.settings.seed, listener.say)
+            with clearly("drawing the base's pictures"):
+                asked = job.pool_prompts, job.pool_images, job.settings.seed
+                pool = draw_pool(trainee, scaled.items, *asked, listener.say)
         watch = _Watch(model, assembly, scaled, job, listener, steering or _Unsteered(), shown, inspection)
         history = watch.train(pool)
         adapter = watch.adapter(job.name, history)
@@ -132,7 +134,8 @@ class _Watch:
             prompts, self._drift_every = _watched(job)
             self._job = replace(job, drift_prompts=prompts)
             listener.say("measuring the base")
-            self._drift = DriftProbe(assembly.trainee, shape, prompts, WATCHED, limit=job.settings.batch)
+            with clearly("measuring the base"):
+                self._drift = DriftProbe(assembly.trainee, shape, prompts, WATCHED, limit=job.settings.batch)
         self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
 
     def train(self, pool) -> History:
@@ -142,9 +145,10 @@ class _Watch:
             inspection.look(0, trainee, self._assembly.field)
             penalty = inspection.penalty and inspection.penalty(trainee, pool)
         plan = planned(self._assembly, self._dataset, job)
-        if plan.needs is not None:
-            logging.info("PureCC, %r %s.", job.name, plan)
-            self._listener.say(str(plan))
+        with clearly("trying a pass"):
+            plan = timed(plan, self._assembly, self._dataset, job)
+        logging.info("PureCC, %r: %s.", job.name, plan)
+        self._listener.say(str(plan))
         settings = replace(job.settings, pass_limit=plan.pass_limit)
         rescue = Rescue(self._assembly.field, settings, lambda text: self._listener.note(text))
         callbacks = Callbacks(self._on_step, self.traces.__setitem__, job.trace_steps, rescue)
@@ -161,11 +165,13 @@ class _Watch:
         step, wishes, job = history.steps[-1], self._steering.wishes(), self._job
         ending = wishes.stop or step.number == job.settings.steps
         if self._drift is not None and (ending or step.number % self._drift_every == 0):
-            step = history.steps[-1] = replace(step, drift=self._drift())
+            with clearly(f"measuring drift at step {step.number}"):
+                step = history.steps[-1] = replace(step, drift=self._drift())
         if self._inspection is not None and step.number in self._inspection.steps:
             self._inspection.look(step.number, self._assembly.trainee, self._assembly.field)
         due = job.sample_every and (ending or step.number % job.sample_every == 0)
-        previews = self._drawn() if due or wishes.sample else None
+        with clearly(f"drawing samples at step {step.number}"):
+            previews = self._drawn() if due or wishes.sample else None
         self._listener.step(step, previews)
         if previews is not None:
             self._assembly.field.return_to_device()

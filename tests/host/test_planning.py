@@ -217,3 +217,67 @@ def test_another_error_is_raised_as_it_is(models, dataset, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "backward", fail)
     with pytest.raises(RuntimeError, match=r"^not a matter of memory$"):
         runs.customise(models, dataset, runs.job())
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_the_time_is_that_of_the_passes_of_all_steps(models, dataset, extractor, monkeypatch, accumulation):
+    """Said on the CPU too, before the first step; timed by a clock that every pass moves on by its own time."""
+    import time
+
+    from purecc_pack.purecc.trainee import Trainee
+
+    now, plain = [0.0], Trainee.run
+
+    def run(self, branch, x_t, *args):
+        calls.append((branch, len(x_t)))
+        late = 50.0 * (len(calls) % 2)  # the first of two loads kernels
+        now[0] += len(x_t) * {"learner": 20.0, None: 5.0}.get(branch, 0.0) + late
+        return plain(self, branch, x_t, *args)
+
+    def first(step):
+        told.append(quiet.texts[-1])
+
+    calls, told, quiet = [], [], runs.Quiet(at_step=first)
+    monkeypatch.setattr(Trainee, "run", run)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    values = {"checkpointing": "all", "accumulation": accumulation, "steps": 3}
+    runs.customise(models, dataset, runs.job("pure", pure(), **values), quiet, extractor)
+    assert calls[:4] == [("learner", 2), ("learner", 2), (None, 2), (None, 2)]
+    # 3 steps of so many batches of two samples: two passes with gradient, each run again and back, and θ1's two
+    seconds = 3 * accumulation * 2 * (2 * (1 + 1 + 1.1) * 20 + 2 * 5)
+    assert told[0] == f"checkpointing 2 of 2 blocks; about {seconds / 60:.0f} minutes"
+
+
+PLACES = {
+    "looking for the robot in picture 1": "masking.concept_mask",
+    "drawing the base's pictures": "session.draw_pool",
+    "measuring the base": "session.DriftProbe",
+    "trying a pass": "session.timed",
+    "measuring drift at step 2": "session.DriftProbe.__call__",
+    "drawing samples at step 3": "session.PreviewProbe.__call__",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_running_out_of_memory_outside_the_steps_is_said_clearly(models, dataset, monkeypatch, place):
+    from importlib import import_module
+
+    from purecc_pack.purecc.host.rescue import OutOfMemory
+    from purecc_pack.purecc.recipes import AnchoredLearning
+
+    def fail(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    module, *owners, name = PLACES[place].split(".")
+    owner = import_module(f"purecc_pack.purecc.host.{module}")
+    for part in owners:
+        owner = getattr(owner, part)
+    before = runs.state(models)
+    monkeypatch.setattr(owner, name, fail)
+    values = {"drift_every": 2, "drift_prompts": ("a lake",), "sample_every": 3, "pool_images": 1}
+    job = runs.job(recipe=AnchoredLearning(), **values, pool_prompts=("a tree",))
+    with pytest.raises(OutOfMemory, match=rf"out of memory while {place}\. Use a smaller resolution") as raised:
+        runs.customise(models, dataset, job)
+    assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
+    del raised
+    assert runs.state(models) == before

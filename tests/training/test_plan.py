@@ -72,6 +72,27 @@ def test_a_plan_says_itself():
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.01, "1 second"), (41.4, "41 seconds"), (89, "89 seconds"), (240, "4 minutes"), (5390, "90 minutes"),
+     (5400, "2 hours"), (90_000, "25 hours")],
+)  # fmt: skip
+def test_a_plan_says_how_long_it_takes(seconds, said):
+    from purecc_pack.purecc.plan import Plan
+
+    assert str(Plan(0, 24, seconds=seconds)) == f"no checkpointing; about {said}"
+
+
+def test_the_time_of_a_run_is_that_of_its_passes():
+    from purecc_pack.purecc import recipes
+    from purecc_pack.purecc.plan import Plan
+
+    customisation, pure = recipes.ConceptCustomisation(), recipes.PureLearning(v_original="base")
+    assert Plan(0, 24).lasting(10, 4, customisation, 2.0, 1.0).seconds == pytest.approx(10 * 4 * 2.1 * 2)
+    assert Plan(12, 24).lasting(10, 4, customisation, 2.0, 1.0).seconds == pytest.approx(10 * 4 * 2.6 * 2)
+    assert Plan(0, 24).lasting(10, 4, pure, 2.0, 1.0).seconds == pytest.approx(10 * 4 * (2.1 * 2 + 3))
+
+
 def test_samples_of_a_recipe():
     from purecc_pack.purecc import recipes
     from purecc_pack.purecc.plan import samples
