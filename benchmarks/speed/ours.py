@@ -55,7 +55,7 @@ def measure(
     for key, configuration in configurations.items():
         jobs[key] = stages.job(stages.STAGES[name], configuration, world.size)
     first = next(iter(configurations))
-    with _prepared(world, configurations[first], jobs[first], parts) as assembly:
+    with _prepared(world, configurations[first], jobs[first], parts, shapes) as assembly:
         common, made = dict(parts.seconds), None
         shapes = [s for s in shapes if any([wanted(key, s) for key in configurations])]
         for key in configurations if shapes else ():  # before a step changes the token
@@ -124,8 +124,10 @@ def _observation(
 
 
 @contextmanager
-def _prepared(world: World, configuration: Configuration, job: Job, parts: clock.Parts) -> Iterator[Assembly]:
-    """What a run needs but masks and pool, its parts timed."""
+def _prepared(
+    world: World, configuration: Configuration, job: Job, parts: clock.Parts, shapes: Sequence[Shape] = ()
+) -> Iterator[Assembly]:
+    """What a run needs but masks and pool, its parts timed; for the smallest pictures and those of these shapes."""
     plain_init = Branches.__init__
 
     def timed_init(self, module) -> None:  # copying ends and the adapters begin here
@@ -140,6 +142,8 @@ def _prepared(world: World, configuration: Configuration, job: Job, parts: clock
         entered = assembled(model, clip, world.dataset, job, _told(parts), theta1, job.pool_prompts)
         with mock.patch.object(Branches, "__init__", timed_init):
             assembly = stack.enter_context(entered)
+        pictures = [world.dataset, *(world.built[s.pixels].dataset for s in shapes)]
+        assembly.field.keep_positions(i.latents.shape[1:] for dataset in pictures for i in dataset.items)
         parts.end()
         yield assembly
 

@@ -227,3 +227,18 @@ def test_counts(comfyui):
     again = counting.pass_flops(SMALL, 64, gradient=True, checkpointing=True)
     assert both < again < both + counting.pass_flops(SMALL, 64, gradient=False)
     assert counting.saved_bytes(SMALL, 64, 2, checkpointing=True) < counting.saved_bytes(SMALL, 64, 2) / 3
+
+
+def test_half_precision_throughout(speed, tmp_path):
+    """Every network's weights in bfloat16 as on a GPU, and the released step and the host's trainer computing in it."""
+    half = dataclasses.replace(speed.SMALL, name="small, half", dtype=torch.bfloat16)
+    line = ["--small", "--shapes", "64x2", "--whole-steps", "2", "--folder", tmp_path]
+    line += ["--stages", "pure learning, layer-wise", "--configurations", "fast", "small, fp8, 5 GiB"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "SMALL", half)
+        rows = speed.main([str(a) for a in line])
+    found = {(r.who, r.configuration) for r in rows}
+    assert {who for who, _ in found} == {"ours", "released", "host", "whole", "accuracy", "sampler"}
+    assert {(who, "small, fp8, 5 GiB") for who in ("ours", "whole", "accuracy")} < found
+    assert all(r.about["dtype"] == "bfloat16" and not r.note for r in rows)
+    assert all(r.accuracy["gradient"] > 0.99 if r.who == "accuracy" else r.seconds > 0 for r in rows)
