@@ -144,8 +144,8 @@ class _Watch:
         if inspection is not None:
             inspection.look(0, trainee, self._assembly.field)
             penalty = inspection.penalty and inspection.penalty(trainee, pool)
-        plan = planned(self._assembly, self._dataset, job)
         with clearly("trying a pass"):
+            plan = planned(self._assembly, self._dataset, job)
             plan = timed(plan, self._assembly, self._dataset, job)
         logging.info("PureCC, %r: %s.", job.name, plan)
         self._listener.say(str(plan))

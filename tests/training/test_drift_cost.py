@@ -11,12 +11,13 @@ PROMPTS = ("a lake", "a hill at dawn", "a bowl of fruit", "a ship", "an old hous
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Passes of one sample, those with a gradient as three: of the training, of the base's part of drift, and of its
-    measurements."""
+    """Passes of one sample, those with a gradient as three: of the training, of the plan's timing, of the base's part
+    of drift, and of its measurements."""
+    from purecc_pack.purecc.host import session
     from purecc_pack.purecc.measure import DriftProbe
     from purecc_pack.purecc.trainee import Trainee
 
-    passes = {"training": 0, "base": 0, "drift": 0}
+    passes = {"training": 0, "timing": 0, "base": 0, "drift": 0}
     part = ["training"]
     run = Trainee.run
 
@@ -36,6 +37,7 @@ def counted(monkeypatch):
         return counted_for
 
     monkeypatch.setattr(Trainee, "run", counting)
+    monkeypatch.setattr(session, "timed", within("timing", session.timed))
     monkeypatch.setattr(DriftProbe, "__init__", within("base", DriftProbe.__init__))
     monkeypatch.setattr(DriftProbe, "__call__", within("drift", DriftProbe.__call__))
     return passes
@@ -51,7 +53,7 @@ def test_it_costs_at_most_three_parts_in_a_hundred(models, dataset, counted, ste
     job = runs.job(recipe=OutputPreservation(), steps=steps, batch=batch, drift_prompts=PROMPTS)
     out = runs.customise(models, dataset, job)
     assert [step for step, _ in out.history.drift] == at
-    assert counted["training"] == 7 * batch * steps
+    assert counted["training"] == 7 * batch * steps and counted["timing"] == 4 * batch
     assert counted["base"] == 7 * on and counted["drift"] == 4 * on * len(at)
     assert counted["base"] + counted["drift"] <= 0.03 * counted["training"]
     assert json.loads(out.adapter.metadata["purecc.report"])["drift_prompts"] == list(PROMPTS[:on])
