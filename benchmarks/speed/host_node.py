@@ -23,9 +23,9 @@ _TYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
 
 def measure(
-    world: World, shapes: Sequence[Shape], wanted: Callable[[str, Shape], bool]
+    world: World, shapes: Sequence[Shape], names: Sequence[str], wanted: Callable[[str, Shape], bool]
 ) -> Iterator[tuple[str, Shape, Measured]]:
-    """The rows that are wanted, with the adapters as weights and as hooks ("bypass"): (settings, shape, run).
+    """The rows that are wanted in the named SETTINGS, as (settings, shape, run).
 
     No checkpointing unless memory asks for it, no offloading, rank 4.
     """
@@ -35,13 +35,13 @@ def measure(
     with torch.inference_mode():
         positive = [models.clip.encode_from_tokens_scheduled(models.clip.tokenize(c)) for c in captions]
     for shape in shapes:
-        for settings, bypass in SETTINGS.items():
+        for settings in names:
             if not wanted(settings, shape):
                 continue
-            found = _run(models, built[shape.pixels], positive, size, shape, bypass, False)
+            found = _run(models, built[shape.pixels], positive, size, shape, SETTINGS[settings], False)
             if found.note:
+                found = _run(models, built[shape.pixels], positive, size, shape, SETTINGS[settings], True)
                 settings = f"{settings}, checkpointed"
-                found = _run(models, built[shape.pixels], positive, size, shape, bypass, True)
             yield settings, shape, found
 
 

@@ -22,7 +22,7 @@ from purecc_pack.purecc.trainee import Trainee
 from purecc_pack.purecc.training import Callbacks, train
 from speed import accuracy, clock, memory, stages
 from speed.inside import inside
-from speed.measured import Measured, Shape, attempted
+from speed.measured import OUT_OF_MEMORY, TOO_LITTLE, Measured, Shape, attempted
 from speed.stages import Configuration
 from speed.world import World
 
@@ -49,7 +49,7 @@ def measure(
         configurations: by name; they share a private copy, see `Configuration.base`.
         shapes: what steps are given.
         wanted: asked before each row.
-        whole: whether masks and pool are made at all.
+        whole: whether masks and pool are made at all, and the parts of a step looked at.
     """
     parts, jobs = clock.Parts(world.device), {}
     for key, configuration in configurations.items():
@@ -72,16 +72,22 @@ def measure(
                 else:
                     chosen, pool, before = _with_halves(assembly, dataset), _random_pool(dataset, job), common
                 before = {"latents": world.built[shape.pixels].seconds, **before}
+                given = (name, configuration.base), chosen, job, pool, shape, before, whole
                 with memory.capped(world.device, configuration.cap):
-                    found = _steps(world, assembly, (name, configuration.base), chosen, job, pool, shape, before)
+                    found = _steps(world, assembly, *given)
                 if found.note and configuration.cap:
-                    again = _steps(world, assembly, (name, configuration.base), chosen, job, pool, shape, before)
+                    again = _steps(world, assembly, *given)
                     found = replace(again, note=f"{found.note} under the cap; these figures are without")
                 yield key, shape, found
 
 
-def _steps(world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool, shape: Shape, before) -> Measured:
-    plan, seconds = world.plan(assembly, dataset, job, (*key, shape.pixels))
+def _steps(
+    world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool, shape: Shape, before, looked: bool
+) -> Measured:
+    try:
+        plan, seconds = world.plan(assembly, dataset, job, (*key, shape.pixels))
+    except TOO_LITTLE:
+        return Measured([], parts=before, note=OUT_OF_MEMORY)
     loop = replace(job.settings, pass_limit=plan.pass_limit)
 
     def run(trainee: Trainee, count: int, finished: Callable) -> None:
@@ -92,7 +98,8 @@ def _steps(world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool
     work = partial(run, assembly.trainee, steps.total, lambda _: steps.finished())
     found = attempted(steps, work, {**before, "plan": seconds})
     if not found.note:
-        found = replace(found, details={"plan": str(plan), **inside(assembly.trainee, world.device, run)})
+        details = inside(assembly.trainee, world.device, run) if looked else {}
+        found = replace(found, details={"plan": str(plan), **details})
     return found
 
 

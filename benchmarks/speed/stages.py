@@ -33,6 +33,7 @@ class Stage:
         job: further fields of the Job.
         loop: further fields of the Settings.
         targets: of the LoRA; fitting.AUTO, as the node leaves them open.
+        everywhere: whether it is measured at every shape, and not at the first alone.
     """
 
     recipe: recipes.Recipe
@@ -40,8 +41,10 @@ class Stage:
     job: Mapping[str, Any] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     targets: str = fitting.AUTO
+    everywhere: bool = True
 
 
+_ONCE = {"everywhere": False}
 _TOKEN = {"job": {"layer_wise": False}}
 _FROZEN = {"job": {"layer_wise": False}, "loop": {"embedding_lr": 0.0}}
 _VECTORS = {"job": {"layer_wise": True, "input_token": False}}
@@ -49,15 +52,15 @@ _RELEASED = {"eta": 2.0, "scale": 1.0, "direction": "base"}
 
 STAGES = {
     "pure learning, as released": Stage(recipes.PureLearning(**_RELEASED), **_FROZEN),
-    "as released, untouched base": Stage(recipes.PureLearning(v_original="base", **_RELEASED), **_FROZEN),
-    "plain LoRA": Stage(recipes.ConceptCustomisation(), **_FROZEN),
+    "as released, untouched base": Stage(recipes.PureLearning(v_original="base", **_RELEASED), **_FROZEN, **_ONCE),
+    "plain LoRA": Stage(recipes.ConceptCustomisation(), **_FROZEN, **_ONCE),
     "plain LoRA, all blocks": Stage(recipes.ConceptCustomisation(), targets="all blocks", **_FROZEN),
     "extractor": Stage(recipes.ConceptCustomisation(), "extractor", **_TOKEN),
     "pure learning, layer-wise": Stage(recipes.PureLearning(), **_VECTORS),
-    "pure learning, frozen token": Stage(recipes.PureLearning(), **_FROZEN),
+    "pure learning, frozen token": Stage(recipes.PureLearning(), **_FROZEN, **_ONCE),
     "pure learning, paper": Stage(recipes.PureLearning(), **_TOKEN),
     "anchored": Stage(recipes.AnchoredLearning(), **_TOKEN),
-    "pure learning, untouched base": Stage(recipes.PureLearning(v_original="base"), **_TOKEN),
+    "pure learning, untouched base": Stage(recipes.PureLearning(v_original="base"), **_TOKEN, **_ONCE),
 }
 """By name, what matters most first. Unless the name says otherwise all have the nodes' defaults: rank 4 on the layers
 that the recipe is given (attention; attention and MLP for anchored learning), a trained token, no layer-wise vectors.

@@ -37,7 +37,7 @@ class Visit:
         stage: of ours.
         configurations: of ours, that share a private copy; of a whole run.
         first: whether it is the first of its kind, which alone makes what takes long beside the steps: profile, masks,
-            pool.
+            pool, parts of a step, pictures.
     """
 
     who: str
@@ -76,8 +76,10 @@ def order(options: Namespace, shapes: Sequence[Shape]) -> Iterator[Visit]:
         *(Visit("accuracy", first, s, tuple(stages.configurations(s, options.configurations))) for s in options.stages),
     ]
     if rest:
-        everything += [Visit("released", rest, first=False), *mine(options.stages, rest, again=True)]
-        everything += [Visit("host", rest, first=False)]
+        again = {s: mine([s], rest, again=True) for s in options.stages if stages.STAGES[s].everywhere}
+        beside = {_RELEASED: Visit("released", rest, first=False), _HOST: Visit("host", rest, first=False)}
+        everything += [v for s in again if s not in beside for v in again[s]]
+        everything += [v for s, theirs in beside.items() for v in (*again.get(s, ()), theirs)]
     everything += [Visit("whole", first, configurations=(n,), first=False) for n in others]
     for visit in everything:
         if {"card": "whole"}.get(visit.who, visit.who) in options.who:
@@ -106,9 +108,11 @@ def _found(visit: Visit, world: World, log: Log, options: Namespace, out: Path) 
             wanted = log.asked("released", _RELEASED)
             for settings, at, found in released_rows.measure(world.size, world.device, visit.shapes, wanted, table):
                 yield "released", settings, _RELEASED, at, 1, found, None
-    elif visit.who == "host" and log.wants("host", _HOST, visit.shapes, host_node.SETTINGS):
-        for settings, at, found in host_node.measure(world, visit.shapes, log.asked("host", _HOST)):
-            yield "host", settings, _HOST, at, 1, found, None
+    elif visit.who == "host":
+        names = list(host_node.SETTINGS) if visit.first else log.fastest("host", host_node.SETTINGS)
+        if log.wants("host", _HOST, visit.shapes, names):
+            for settings, at, found in host_node.measure(world, visit.shapes, names, log.asked("host", _HOST)):
+                yield "host", settings, _HOST, at, 1, found, None
     elif visit.who == "ours" and log.wants("ours", visit.stage, visit.shapes, chosen):
         wanted = log.asked("ours", visit.stage)
         for name, at, found in ours.measure(world, visit.stage, chosen, visit.shapes, wanted, visit.first):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from comfy import utils
+from comfy import model_management, utils
 from torch import Tensor
 
 from nodes import KSampler
@@ -42,6 +42,8 @@ def train(
             held.append(memory.held(world.device))
 
     listener, adapter, history = Quiet(watch), theta1, History()
+    if configuration.cap:
+        model_management.unload_all_models()  # to which the smaller card has no room
     with memory.capped(world.device, configuration.cap):
         memory.forget_peak(world.device)
         try:

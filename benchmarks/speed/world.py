@@ -116,7 +116,7 @@ class World:
 
         began, demand = time.perf_counter(), planning.demand
         with mock.patch.object(planning, "demand", once):
-            plan = planning.planned(assembly, dataset, job)
+            plan = planning.timed(planning.planned(assembly, dataset, job), assembly, dataset, job)
         return plan, time.perf_counter() - began + spent
 
 
