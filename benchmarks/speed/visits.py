@@ -10,7 +10,7 @@ from pathlib import Path
 
 from comfy import model_management
 
-from speed import counting, host_node, ours, stages, whole
+from speed import counting, ours, stages, whole
 from speed.log import Log
 from speed.measured import Measured, Shape
 from speed.world import World
@@ -109,6 +109,8 @@ def _found(visit: Visit, world: World, log: Log, options: Namespace, out: Path) 
             for settings, at, found in released_rows.measure(world.size, world.device, visit.shapes, wanted, table):
                 yield "released", settings, _RELEASED, at, 1, found, None
     elif visit.who == "host":
+        from speed import host_node  # needs more of the host than training does
+
         names = list(host_node.SETTINGS) if visit.first else log.fastest("host", host_node.SETTINGS)
         if log.wants("host", _HOST, visit.shapes, names):
             for settings, at, found in host_node.measure(world, visit.shapes, names, log.asked("host", _HOST)):

@@ -12,7 +12,6 @@ import torch
 from comfy import model_management, utils
 from torch import Tensor
 
-from nodes import KSampler
 from purecc_pack.purecc import files
 from purecc_pack.purecc.files import Adapter
 from purecc_pack.purecc.history import History, Step
@@ -96,6 +95,8 @@ class Sampling:
 
     def __call__(self) -> Measured:
         """Some pictures of one seed; from the second call on, how far they are from those of the first."""
+        from nodes import KSampler  # the host's
+
         device, (model, clip) = self._world.device, (self._world.models.model, self._world.models.clip)
         with torch.inference_mode():
             conds = [clip.encode_from_tokens_scheduled(clip.tokenize(t)) for t in (stages.CLASS_WORD, "")]

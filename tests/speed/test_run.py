@@ -174,6 +174,29 @@ def test_a_whole_run_out_of_memory_is_a_row(results, speed, monkeypatch, kind):
     assert found.seconds == [] and found.note == "out of memory"
 
 
+@pytest.mark.parametrize("fp8", [False, True])
+def test_a_plan_is_counted_once(results, speed, monkeypatch, fp8):
+    """As on a device with memory of its own: a dry run for a stage and a batch, whatever the configuration."""
+    from comfy import model_management
+    from speed import clock, models, ours, sizes, stages, world
+
+    from purecc_pack.purecc.host import planning
+
+    file = results[0] / "small.safetensors"
+    loaded = models.load(file, sizes.SMALL)
+    shared = world.World(loaded, file, sizes.SMALL, {64: world.references(loaded, 64)})
+    name, counted, demand = "pure learning, layer-wise", [], planning.demand
+    monkeypatch.setattr(planning, "demand", lambda *given: counted.append(1) or demand(*given))
+    fast, small = (stages.Configuration(job, fp8=fp8) for job in ({}, {"checkpointing": "all"}))
+    jobs = [stages.job(stages.STAGES[name], c, sizes.SMALL) for c in (fast, small)]
+    with ours._prepared(shared, fast, jobs[0], clock.Parts(shared.device)) as assembly:
+        monkeypatch.setattr(model_management, "is_device_cpu", lambda device: False)
+        plans = [shared.plan(assembly, shared.dataset, job, (name, fast.base, 64)) for job in jobs]
+    monkeypatch.undo()
+    assert len(counted) == 1 and [plan.count for plan, _ in plans] == [0, 2]
+    assert all(plan.needs > 0 and seconds >= shared.demands[name, fast.base, 64, 2][1] for plan, seconds in plans)
+
+
 def filled(network, std):
     for name, w in network.named_parameters():
         if "lora_" in name:
