@@ -26,7 +26,7 @@ class _Marked(Trainee):
     def run(self, branch: str | None, *args, **options) -> Tensor:
         self.mark("between")
         out = super().run(branch, *args, **options)
-        self.mark(f"{branch or 'base'} forward{', with gradient' * torch.is_grad_enabled()}")
+        self.mark(f"{branch or 'base'} forward{' with gradient' * torch.is_grad_enabled()}")
         return out
 
 

@@ -1,4 +1,4 @@
-"""A smoke run of the benchmark: every row is whole, the released step has the released loss, the counts are right."""
+"""A smoke run of the benchmark: every row is there and whole, in order, and says what it should."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def test_parts(results):
     assert set(paper["parts"]) == common
     assert set(rows["ours", "fast", "anchored", 64]["parts"]) == common | {"masks", "pool"}
     assert set(rows["ours", "fast", "anchored", 128]["parts"]) == common
-    step = {"texts", "extractor forward", "learner forward, with gradient", "backward", "clipping", "optimiser"}
+    step = {"texts", "extractor forward", "learner forward with gradient", "backward", "clipping", "optimiser"}
     inside = {k: v for k, v in paper["details"].items() if k != "plan"}
     assert set(inside) == step | {"between"} and min(inside.values()) > 0
     assert paper["details"]["plan"].startswith("no checkpointing; about ")
@@ -195,95 +195,6 @@ def test_a_plan_is_counted_once(results, speed, monkeypatch, fp8):
     monkeypatch.undo()
     assert len(counted) == 1 and [plan.count for plan, _ in plans] == [0, 2]
     assert all(plan.needs > 0 and seconds >= shared.demands[name, fast.base, 64, 2][1] for plan, seconds in plans)
-
-
-def filled(network, std):
-    for name, w in network.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(w, std=std)
-
-
-@pytest.mark.parametrize("joined", [False, True])
-def test_the_released_loss(comfyui, joined):
-    """Against its own transformers called one text at a time, and against the pack's recipe of the same passes."""
-    from speed.released import ReleasedStep
-    from speed.sizes import SMALL
-    from speed.stages import STAGES
-
-    from purecc_pack.purecc.recipes import Samples
-
-    torch.manual_seed(0)
-    step = ReleasedStep(SMALL, torch.device("cpu"), joined)
-    filled(step.trained, 0.3)  # so that it makes a difference; the frozen one's is not to
-    filled(step.frozen, 0.3)
-    noised = step.noised(64, 3)
-    loss = step.loss(step.velocities(noised), noised.target)
-
-    def v(network, text):
-        given = {"encoder_hidden_states": noised.context[text], "pooled_projections": noised.pooled[text]}
-        return network(noised.x_t, timestep=noised.timestep, **given).sample.detach()
-
-    complete, base = v(step.trained, "complete"), v(step.trained, "base")
-    filled(step.trained, 0.0)
-    assert not torch.allclose(v(step.trained, "complete"), complete, atol=1e-3)
-    filled(step.frozen, 0.0)
-    target, empty = v(step.frozen, "target"), v(step.frozen, "empty")
-
-    own = ((noised.target - complete) ** 2).mean() + 2 * ((base + 1.0 * (target - empty) - complete) ** 2).mean()
-    torch.testing.assert_close(loss, own)
-    recipe = STAGES["pure learning, as released"].recipe
-    velocities = dict(zip(recipe.passes, (complete, base, target, empty), strict=True))
-    assert [(p.branch, p.text, p.grad) for p in velocities] == [
-        ("learner", "complete", True),
-        ("learner", "base", True),
-        (None, "target", False),
-        (None, "empty", False),
-    ]
-    samples = Samples((), noised.x_t, noised.timestep / 1000, noised.target, torch.ones(3, 1, 8, 8))
-    torch.testing.assert_close(recipe.terms(velocities, samples, None).total.mean(), own)
-
-
-def test_a_released_step_trains_its_lora_alone(comfyui):
-    from speed.released import ReleasedStep
-    from speed.sizes import SMALL
-
-    torch.manual_seed(0)
-    step = ReleasedStep(SMALL, torch.device("cpu"))
-    networks = {"trained": step.trained, "frozen": step.frozen, "vae": step.vae, "t5": step.t5}
-    before = {n: {k: w.clone() for k, w in m.state_dict().items()} for n, m in networks.items()}
-    step(64, 2)
-    changed = {(n, k) for n, m in networks.items() for k, w in m.state_dict().items() if not w.equal(before[n][k])}
-    assert changed and all(n == "trained" and "lora_B" in k for n, k in changed)
-    blocks = {k.split(".")[1] for _, k in changed}
-    assert blocks == {"0", "1"} and not any("attn2" in k for _, k in changed)
-
-
-def test_counts(comfyui):
-    """By hand, for a size whose matrices can be written down; and the kept file is what the counter says."""
-    from speed import counting
-    from speed.sizes import SMALL
-
-    h, image, text, depth = SMALL.hidden, (64 // 16) ** 2, SMALL.text_rows, SMALL.depth
-    rows = image + text
-    linear = 0
-    for block in range(depth):
-        second, last = block < SMALL.second_attention, block == depth - 1
-        streams = [(image, 9 if second else 6, True), (text, 2 if last else 6, not last)]
-        for n, modulations, whole in streams:
-            linear += modulations * h * h + n * (3 * h * h + whole * (h * h + 8 * h * h))
-        linear += second * image * 4 * h * h
-        attention = rows * rows * h * 2 + second * image * image * h * 2
-        linear += attention
-    embedders = image * 16 * 4 * h + text * 4096 * h + 256 * h + h * h + SMALL.pooled * h + h * h
-    final = 2 * h * h + image * h * 64
-    adapters = sum(
-        image * (4 * 4 * h + 4 * 2 * h) + text * (4 * 4 * h + (b < depth - 1) * 4 * 2 * h) for b in range(depth)
-    )
-    assert counting.pass_flops(SMALL, 64, gradient=False) == 2 * (linear + embedders + final + adapters)
-    both = counting.pass_flops(SMALL, 64, gradient=True)
-    again = counting.pass_flops(SMALL, 64, gradient=True, checkpointing=True)
-    assert both < again < both + counting.pass_flops(SMALL, 64, gradient=False)
-    assert counting.saved_bytes(SMALL, 64, 2, checkpointing=True) < counting.saved_bytes(SMALL, 64, 2) / 3
 
 
 def test_half_precision_throughout(speed, tmp_path):

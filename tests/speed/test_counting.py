@@ -1,0 +1,29 @@
+"""What is counted of a pass, beside a count by hand."""
+
+
+def test_counts(comfyui):
+    """By hand, for a size whose matrices can be written down; and the kept file is what the counter says."""
+    from speed import counting
+    from speed.sizes import SMALL
+
+    h, image, text, depth = SMALL.hidden, (64 // 16) ** 2, SMALL.text_rows, SMALL.depth
+    rows = image + text
+    linear = 0
+    for block in range(depth):
+        second, last = block < SMALL.second_attention, block == depth - 1
+        streams = [(image, 9 if second else 6, True), (text, 2 if last else 6, not last)]
+        for n, modulations, whole in streams:
+            linear += modulations * h * h + n * (3 * h * h + whole * (h * h + 8 * h * h))
+        linear += second * image * 4 * h * h
+        attention = rows * rows * h * 2 + second * image * image * h * 2
+        linear += attention
+    embedders = image * 16 * 4 * h + text * 4096 * h + 256 * h + h * h + SMALL.pooled * h + h * h
+    final = 2 * h * h + image * h * 64
+    adapters = sum(
+        image * (4 * 4 * h + 4 * 2 * h) + text * (4 * 4 * h + (b < depth - 1) * 4 * 2 * h) for b in range(depth)
+    )
+    assert counting.pass_flops(SMALL, 64, gradient=False) == 2 * (linear + embedders + final + adapters)
+    both = counting.pass_flops(SMALL, 64, gradient=True)
+    again = counting.pass_flops(SMALL, 64, gradient=True, checkpointing=True)
+    assert both < again < both + counting.pass_flops(SMALL, 64, gradient=False)
+    assert counting.saved_bytes(SMALL, 64, 2, checkpointing=True) < counting.saved_bytes(SMALL, 64, 2) / 3
