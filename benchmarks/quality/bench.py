@@ -104,7 +104,7 @@ class World:
 
     def _true_features(self, concept: Concept) -> Tensor:
         """The probe's features of the true drawings of the requested pictures, [requested, F]."""
-        scenes = [_true(concept, a) for a in asked(concept, {"requested": GROUPS["requested"]})]
+        scenes = [true_scene(concept, a) for a in asked(concept, {"requested": GROUPS["requested"]})]
         return self.probe.read(self.vae.encode(render(scenes)).float()).features
 
     def run(
@@ -254,7 +254,7 @@ def _noise(image_seed: int, number: int) -> Tensor:
     return torch.randn(1, 16, 12, 12, generator=generator)
 
 
-def _true(concept: Concept, a: Asked) -> Scene:
+def true_scene(concept: Concept, a: Asked) -> Scene:
     """The scene that a requested picture should show."""
     words = dict(a.named)
     if concept.kind == "style":

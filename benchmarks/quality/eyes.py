@@ -33,7 +33,7 @@ def sheets() -> None:
     torch.set_num_threads(1)
     load_pack()
     import measures
-    from bench import World, _true
+    from bench import World, true_scene
     from concepts import CLAIM, CONCEPTS, Concept
     from methods import CLAIMED
     from PIL import Image, ImageDraw
@@ -52,7 +52,7 @@ def sheets() -> None:
         alone = measures.alone(concept, requested[k : k + 1], world.probe.read(latents)) == 1
         image = (world.vae.decode(latents)[0].clamp(0, 1) * 255).round().byte().numpy()
         row = {"concept": concept.name, "method": method, "seed": seed, "prompt": k, "probe": shown, "alone": alone}
-        return row, draw(_true(concept, requested[k])), Image.fromarray(image)
+        return row, draw(true_scene(concept, requested[k])), Image.fromarray(image)
 
     found = []
     for batch, (kinds, each) in BATCHES.items():

@@ -31,7 +31,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     load_pack()
-    from bench import World, _true, pictures_of
+    from bench import World, pictures_of, true_scene
     from concepts import CONCEPTS
     from methods import METHODS
     from PIL import Image, ImageDraw
@@ -68,7 +68,7 @@ def main() -> None:
         if len(drawn) == 1:
             continue
         wanted = [whole[k] for k in numbers if whole[k].group == "requested"]
-        rows = [("references", pictures_of(concept)), ("asked for", [draw(_true(concept, a)) for a in wanted])]
+        rows = [("references", pictures_of(concept)), ("asked for", [draw(true_scene(concept, a)) for a in wanted])]
         for title, path in drawn.items():
             latents = torch.load(path, weights_only=True)
             latents = latents[max(latents)] if isinstance(latents, dict) else latents

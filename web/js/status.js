@@ -16,12 +16,12 @@ export function status(head) {
   const { state, step, total } = head;
   if (state === "preparing") return head.text || say("preparing");
   if (state === "failed" && !step) return say("early");
-  const pace = (head.pace ?? null) === null ? [] : [say("pace", { seconds: short(head.pace) })];
+  const pace = head.pace == null ? [] : [say("pace", { seconds: short(head.pace) })];
   if (["finished", "stopped", "cancelled", "failed", "lost"].includes(state)) {
-    const took = (head.seconds ?? null) === null ? [] : [clock(head.seconds)];
+    const took = head.seconds == null ? [] : [clock(head.seconds)];
     return [say(state, { step, total }), ...(state === "lost" ? [] : [...took, ...pace])].join(" · ");
   }
-  const left = (head.left ?? null) === null ? [] : [say("left", { time: clock(head.left) })];
+  const left = head.left == null ? [] : [say("left", { time: clock(head.left) })];
   const [used, all] = (head.memory ?? []).map(gigabytes);
   return [say("step", { step, total }), ...pace, ...left, ...(all ? [say("memory", { used, all })] : [])].join(" · ");
 }
