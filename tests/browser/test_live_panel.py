@@ -205,24 +205,27 @@ def test_the_panel_speaks_the_language_of_the_page(page, server):
     queue(page, node)
     english = wait(page, node, "head.state === 'finished'")
     assert "finished, 2 steps" in english["text"] and "base · now" in english["text"]
-    spoken = "word => document.querySelector('.purecc-stop')?.innerText === word"
     speak = "language => app.extensionManager.setting.set('Comfy.Locale', language)"
     try:
         for language in SHIPPED:
             words = translations.panel(language)
             page.evaluate(speak, language)
-            page.wait_for_function(spoken, arg=words["stop"])
-            page.wait_for_timeout(300)
-            there = shown(page, node)
-            assert words["finished"].format(total=2) in there["text"]
-            assert f"{words['base']} · {words['now']}" in there["text"]
-            assert [plot["title"] for plot in there["plots"]] == [words[key] for key in ("loss", "drift", "rate")]
-            assert page.evaluate(INSIDE, node)
+            said = [words["stop"], words["finished"].format(total=2), f"{words['base']} · {words['now']}"]
+            # Waited for: the host takes its widgets off the page and puts them back when it has translated.
+            page.wait_for_function(SAYS, arg=[node, said, [words[key] for key in ("loss", "drift", "rate")]])
+            page.wait_for_function(INSIDE, arg=node)
     finally:
         page.evaluate(speak, "en")
-    page.wait_for_function(spoken, arg="Stop and keep")
+    page.wait_for_function(SAYS, arg=[node, ["Stop and keep", "finished, 2 steps"], ["loss", "drift", "learning rate"]])
 
 
+SAYS = """
+([id, words, plots]) => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
+  const drawn = panel.chart.drawn.map(plot => plot.title);
+  return words.every(word => panel.element.innerText.includes(word)) && String(drawn) === String(plots);
+}
+"""
 INSIDE = """
 id => {
   const node = app.graph.getNodeById(id), {ds} = app.canvas;
