@@ -22,15 +22,23 @@ class Draws:
         references: of the references.
         pool: of the pool, where the recipe has one.
         anchor: of both, where the recipe anchors.
+        coins: of the anchor's samples, whether each is the reference of its number, else the pool's.
     """
 
     references: Samples
     pool: Samples | None = None
     anchor: Samples | None = None
+    coins: tuple[bool, ...] = ()
 
     def of(self, text: Text) -> Samples:
         """The samples that a kind of text is run on."""
         return {"pool": self.pool, "anchor": self.anchor}.get(text, self.references)
+
+    def sources(self, text: Text) -> list[tuple[str, int]]:
+        """Which sample each of `of` is, by what it was drawn from and its number there."""
+        if text == "anchor":
+            return [("references" if coin else "pool", k) for k, coin in enumerate(self.coins)]
+        return [("pool" if text == "pool" else "references", k) for k in range(len(self.of(text).texts))]
 
 
 def draw(
@@ -67,14 +75,15 @@ def together(recipe: Recipe, generator: torch.Generator, references: Samples, po
         return Draws(references, pool)
     coins = torch.rand(len(references.t), generator=generator) < 0.5
     if references.x_t.shape == pool.x_t.shape:
-        return Draws(references, pool, _mixed(coins, references, pool))
-    return Draws(references, pool, references if coins[0] else pool)  # two shapes share no batch: one coin for all
+        return Draws(references, pool, _mixed(coins, references, pool), tuple(coins.tolist()))
+    anchor = references if coins[0] else pool  # two shapes share no batch: one coin for all
+    return Draws(references, pool, anchor, (bool(coins[0]),) * len(anchor.texts))
 
 
-def _mixed(picked: Tensor, a: Samples, b: Samples) -> Samples:
-    """The samples of `a` where picked, [B], else those of `b`."""
-    texts = tuple(x if p else y for p, x, y in zip(picked.tolist(), a.texts, b.texts, strict=True))
-    where = picked.to(a.t.device)
+def _mixed(coins: Tensor, a: Samples, b: Samples) -> Samples:
+    """The samples of `a` where a coin says so, [B], else those of `b`."""
+    texts = tuple(x if p else y for p, x, y in zip(coins.tolist(), a.texts, b.texts, strict=True))
+    where = coins.to(a.t.device)
     tensors = [
         torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y)
         for x, y in ((a.x_t, b.x_t), (a.t, b.t), (a.target, b.target), (a.mask, b.mask))

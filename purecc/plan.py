@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from .recipes import Recipe
+from .recipes import Recipe, shares
 
 ROUNDING = 0.05
 """Of the peak: what an allocator loses to sizes that it rounds and to gaps between tensors."""
@@ -123,7 +123,7 @@ class Plan:
             still: the same in a pass without gradient.
         """
         both = 1 + BACKWARD + self.count / max(1, self.blocks)
-        step = sum(both * graded if p.grad else still for p in recipe.passes)
+        step = sum(share * (both * graded if p.grad else still) for p, share in shares(recipe).items())
         return replace(self, seconds=steps * samples * step)
 
 

@@ -305,9 +305,18 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     return {"method": type(recipe).__name__, **asdict(recipe)}
 
 
-def work(recipe: Recipe) -> int:
+def shares(recipe: Recipe) -> dict[Pass, float]:
+    """For how many of a step's samples each pass is computed: all, but those that another pass gives already.
+
+    Of the base's anchor these are the references with their base text, half of it, where `_ORIGINAL` is there.
+    """
+    repeated = Pass(BASE, "anchor") if _ORIGINAL in recipe.passes else None
+    return {p: 0.5 if p == repeated else 1.0 for p in recipe.passes}
+
+
+def work(recipe: Recipe) -> float:
     """What a step costs a sample, in forward passes: one with a gradient counts as three."""
-    return sum(3 if p.grad else 1 for p in recipe.passes)
+    return sum(share * (3 if p.grad else 1) for p, share in shares(recipe).items())
 
 
 def needs_mask(recipe: Recipe) -> bool:

@@ -172,20 +172,26 @@ def _read(
 def _evaluate(trainee: Trainee, recipe: Recipe, draws: Draws, settings: Settings) -> dict[Pass, Tensor]:
     """Every velocity of the recipe; passes of one branch, like gradient and like shape share one batch.
 
-    Those without gradient come first, while nothing is kept yet for a backward pass.
+    A sample that two passes of a batch ask for with one text goes through it once. Batches without gradient come
+    first, while nothing is kept yet for a backward pass.
     """
     groups: dict[tuple[str | None, bool, torch.Size], list[Pass]] = {}
     for p in recipe.passes:
         groups.setdefault((p.branch, p.grad, draws.of(p.text).x_t.shape[1:]), []).append(p)
     out: dict[Pass, Tensor] = {}
     for (branch, grad, _), members in sorted(groups.items(), key=lambda group: group[0][1]):
-        sources = [draws.of(p.text) for p in members]
-        texts = [text_of(s, p.text) for p, source in zip(members, sources, strict=True) for s in source.texts]
-        x_t = torch.cat([s.x_t for s in sources])
-        t = torch.cat([s.t for s in sources])
+        asked: dict[Pass, list[tuple]] = {}
+        rows: dict[tuple, tuple[Tensor, Tensor]] = {}
+        for p in members:
+            of = draws.of(p.text)
+            texts = [text_of(known, p.text) for known in of.texts]
+            asked[p] = list(zip(draws.sources(p.text), texts, strict=True))
+            rows |= zip(asked[p], zip(of.x_t, of.t, strict=True), strict=True)
+        x_t, t = (torch.stack(part) for part in zip(*rows.values(), strict=True))
         with torch.set_grad_enabled(grad):
-            v = trainee.run(branch, x_t, t, texts, None if grad else settings.pass_limit)
-        out.update(zip(members, v.split([len(s.t) for s in sources]), strict=True))
+            v = trainee.run(branch, x_t, t, [text for _, text in rows], None if grad else settings.pass_limit)
+            each = dict(zip(rows, v, strict=True))
+            out |= {p: torch.stack([each[row] for row in wanted]) for p, wanted in asked.items()}
     return out
 
 

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from purecc_pack.purecc.branches import Branches, LoraSpec
 from purecc_pack.purecc.fitting import layers
+from purecc_pack.purecc.recipes import shares
 from speed import models
 from speed.sizes import Size
 from speed.stages import KIND, Stage
@@ -46,7 +47,8 @@ def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
     What a trained token asks for, which is passes through two CLIPs and the modulations' gradients, is not among them.
     """
     targets = layers(stage.targets, stage.recipe, KIND)
-    return batch * sum(pass_flops(size, pixels, p.grad, targets=targets) for p in stage.recipe.passes)
+    passes = shares(stage.recipe).items()
+    return round(batch * sum(share * pass_flops(size, pixels, p.grad, targets=targets) for p, share in passes))
 
 
 def saved_bytes(
