@@ -58,12 +58,15 @@ def affordable(prompts: int, work: float, steps: int) -> tuple[int, int]:
     return count, math.ceil(steps / max(1, measurements(count)))
 
 
-def guided(trainee: Trainee, branch: str | None, prompts: Sequence[str], cfg: float):
-    """A velocity with classifier-free guidance, v_∅ + cfg (v - v_∅), of one branch for fixed prompts."""
+def guided(trainee: Trainee, branch: str | None, prompts: Sequence[str], cfg: float, limit: int | None = None):
+    """A velocity with classifier-free guidance, v_∅ + cfg (v - v_∅), of one branch for fixed prompts.
+
+    At most `limit` samples go through one pass.
+    """
 
     def velocity(x, t):
         texts = [*prompts, *[""] * len(prompts)]
-        v, empty = trainee.run(branch, torch.cat([x, x]), torch.cat([t, t]), texts).chunk(2)
+        v, empty = trainee.run(branch, torch.cat([x, x]), torch.cat([t, t]), texts, limit).chunk(2)
         return empty + cfg * (v - empty)
 
     return velocity

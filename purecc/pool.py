@@ -74,6 +74,7 @@ def draw_pool(
     count: int,
     seed: int,
     say: Callable[[str], None] = lambda text: None,
+    limit: int = 2 * BATCH,
 ) -> tuple[ConceptItem, ...]:
     """Pictures that the base draws, in the shapes of the references.
 
@@ -84,6 +85,7 @@ def draw_pool(
         count: how many.
         seed: of the starting noise.
         say: told of every batch.
+        limit: the most samples in one pass; a picture takes two, one with its prompt and one without.
 
     Returns:
         Items whose base text is their prompt.
@@ -102,6 +104,6 @@ def draw_pool(
             say(f"drawing picture {len(out) + 1} of {count} with the base")
             some = rows[start : start + BATCH]
             noise = torch.randn(len(some), *shape, generator=generator).to(trainee.model.device)
-            drawn = sampling.sample(guided(trainee, BASE, [r.base for r in some], CFG), noise, t).cpu()
+            drawn = sampling.sample(guided(trainee, BASE, [r.base for r in some], CFG, limit), noise, t).cpu()
             out += [ConceptItem(x, y, torch.zeros(0)) for x, y in zip(drawn.split(1), some, strict=True)]
     return tuple(out)

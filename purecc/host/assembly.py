@@ -24,6 +24,7 @@ from .conditioning import HostConditioner, PromptCache, TokenEncoder, token_enco
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field
 from .job import Job
+from .rescue import SMALLER_ENCODERS, SMALLER_WEIGHTS, clearly
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,18 @@ def assembled(
     _check_dataset(model, dataset)
     with ExitStack() as stack:
         say("reading the captions")
-        caches = _caches(stack, model, clip, dataset, job, extractor, texts)
+        with clearly("reading the captions", SMALLER_ENCODERS):
+            caches = _caches(stack, model, clip, dataset, job, extractor, texts)
         _check_conditioning(model, caches[LEARNER][""])
         model_management.unload_all_models()
         trains_token = job.input_token and job.settings.embedding_lr > 0
-        encoder = stack.enter_context(token_encoder(clip)) if trains_token else None
+        with clearly("copying the text encoders", SMALLER_ENCODERS):
+            encoder = stack.enter_context(token_encoder(clip)) if trains_token else None
         for cache in caches.values():
             cache.close()
         say("copying the model")
-        field = stack.enter_context(private_field(model, job.precision))
+        with clearly("copying the model", SMALLER_WEIGHTS):
+            field = stack.enter_context(private_field(model, job.precision))
         branches = Branches(field.module)
         stack.callback(branches.remove)
         trainee = _trainee(field, branches, caches, encoder, dataset, job, extractor)

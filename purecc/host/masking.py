@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from comfy.sd import CLIP
 from torch import Tensor
 
 from ..dataset import ConceptDataset
-from ..masks import concept_mask, mask_prompts
+from ..masks import DRAWS, concept_mask, mask_prompts
 from ..overlay import overlay
 from ..recipes import AnchoredLearning
 from ..trainee import Trainee
 from .assembly import assembled
 from .copies import trainable_world
 from .job import Job
-from .rescue import clearly
+from .rescue import within_memory
 
 NEARLY_ALL, NEARLY_NONE = 0.9, 0.02
 """Shares of a picture beyond which a mask keeps next to nothing out, or in."""
@@ -56,8 +57,9 @@ def with_masks(
         if item.mask is None:
             say(f"looking for the {dataset.class_word} in picture {k} of {len(dataset.items)}")
             scaled = trainee.model.latents_in(item.latents)
-            with clearly(f"looking for the {dataset.class_word} in picture {k}"):
-                item = replace(item, mask=concept_mask(trainee, scaled, item.texts.base, prompt, others))
+            find = partial(concept_mask, trainee, scaled, item.texts.base, prompt, others, 0)
+            mask = within_memory(f"looking for the {dataset.class_word} in picture {k}", find, DRAWS)
+            item = replace(item, mask=mask)
         items.append(item)
         found()
     return replace(dataset, items=tuple(items))

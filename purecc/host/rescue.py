@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from comfy import model_management
 
@@ -21,10 +22,12 @@ HOPELESS = (
     "programs that use the GPU."
 )
 
-NO_ROOM = (
-    "The GPU ran out of memory while {doing}. Use a smaller resolution in Concept Dataset, or close other programs "
-    "that use the GPU."
-)
+NO_ROOM = "The GPU ran out of memory while {doing}. {instead}, or close other programs that use the GPU."
+SMALLER_PICTURES = "Use a smaller resolution in Concept Dataset"
+SMALLER_ENCODERS = "Load the text encoders in a smaller precision (T5-XXL in fp8)"
+SMALLER_WEIGHTS = "Load the model in a smaller precision (Load Diffusion Model, weight_dtype fp8_e4m3fn)"
+
+Result = TypeVar("Result")
 
 
 class OutOfMemory(RuntimeError):
@@ -32,8 +35,12 @@ class OutOfMemory(RuntimeError):
 
 
 @contextmanager
-def clearly(doing: str) -> Iterator[None]:
-    """Has running out of memory inside said clearly; for passes without gradient, which keep nothing to do without.
+def clearly(doing: str, instead: str = SMALLER_PICTURES) -> Iterator[None]:
+    """Has running out of memory inside said clearly; for what keeps nothing that it could do without.
+
+    Args:
+        doing: what is done inside.
+        instead: what needs less.
 
     Raises:
         OutOfMemory: memory ran out.
@@ -44,7 +51,31 @@ def clearly(doing: str) -> Iterator[None]:
         if not model_management.is_oom(error):
             raise
         _let_go(error)
-        raise OutOfMemory(NO_ROOM.format(doing=doing)) from error
+        raise OutOfMemory(NO_ROOM.format(doing=doing, instead=instead)) from error
+
+
+def within_memory(doing: str, attempt: Callable[[int], Result], limit: int) -> Result:
+    """What an attempt gives with at most so many samples a pass, or with half as many each time that memory runs out.
+
+    Args:
+        doing: what is done, as in `clearly`.
+        attempt: of the limit.
+        limit: to begin with.
+
+    Raises:
+        OutOfMemory: not even one sample fits.
+    """
+    while limit > 1:
+        try:
+            return attempt(limit)
+        except Exception as error:
+            if not model_management.is_oom(error):
+                raise
+            _let_go(error)
+        limit //= 2
+        logging.warning("PureCC: out of memory while %s: again with at most %d samples a pass.", doing, limit)
+    with clearly(doing):
+        return attempt(limit)
 
 
 def _let_go(error: Exception) -> None:

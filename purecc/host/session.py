@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from comfy.sd import CLIP
@@ -16,7 +17,7 @@ from ..files import Adapter
 from ..fitting import fitted, layers
 from ..history import History, Step
 from ..measure import WATCHED, DriftProbe, affordable
-from ..pool import draw_pool
+from ..pool import BATCH, draw_pool
 from ..previews import Preview, PreviewProbe, preview_texts
 from ..recipes import EXTRACTOR, LEARNER, needs, needs_mask, needs_pool, work
 from ..training import Callbacks, train
@@ -28,7 +29,7 @@ from .field import check_model
 from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
 from .planning import planned, timed
-from .rescue import Rescue, clearly
+from .rescue import Rescue, clearly, within_memory
 
 
 @dataclass
@@ -104,9 +105,9 @@ def customise(
         scaled = replace(dataset, items=items)
         pool = ()
         if wants_pool:
-            with clearly("drawing the base's pictures"):
-                asked = job.pool_prompts, job.pool_images, job.settings.seed
-                pool = draw_pool(trainee, scaled.items, *asked, listener.say)
+            asked = job.pool_prompts, job.pool_images, job.settings.seed
+            paint = partial(draw_pool, trainee, scaled.items, *asked, listener.say)
+            pool = within_memory("drawing the base's pictures", paint, 2 * BATCH)
         watch = _Watch(model, assembly, scaled, job, listener, steering or _Unsteered(), shown, inspection)
         history = watch.train(pool)
         adapter = watch.adapter(job.name, history)
@@ -134,8 +135,8 @@ class _Watch:
             prompts, self._drift_every = _watched(job)
             self._job = replace(job, drift_prompts=prompts)
             listener.say("measuring the base")
-            with clearly("measuring the base"):
-                self._drift = DriftProbe(assembly.trainee, shape, prompts, WATCHED, limit=job.settings.batch)
+            probe = partial(_probe, assembly.trainee, shape, prompts)
+            self._drift = within_memory("measuring the base", probe, job.settings.batch)
         self._previews = PreviewProbe(assembly.trainee, shape, shown, job.settings.seed)
 
     def train(self, pool) -> History:
@@ -181,6 +182,10 @@ class _Watch:
     def _drawn(self) -> list[Preview]:
         out = self._assembly.field.latents_out
         return [replace(p, base=out(p.base), current=out(p.current)) for p in self._previews()]
+
+
+def _probe(trainee, shape, prompts: Sequence[str], limit: int) -> DriftProbe:
+    return DriftProbe(trainee, shape, prompts, WATCHED, limit=limit)
 
 
 def _watched(job: Job) -> tuple[tuple[str, ...], int]:

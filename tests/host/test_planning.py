@@ -248,13 +248,17 @@ def test_the_time_is_that_of_the_passes_of_all_steps(models, dataset, extractor,
     assert told[0] == f"checkpointing 2 of 2 blocks; about {seconds / 60:.0f} minutes"
 
 
+SMALLER = "Use a smaller resolution"
 PLACES = {
-    "looking for the robot in picture 1": "masking.concept_mask",
-    "drawing the base's pictures": "session.draw_pool",
-    "measuring the base": "session.DriftProbe",
-    "trying a pass": "session.timed",
-    "measuring drift at step 2": "session.DriftProbe.__call__",
-    "drawing samples at step 3": "session.PreviewProbe.__call__",
+    "reading the captions": ("assembly.PromptCache.prepare", "Load the text encoders in a smaller precision"),
+    "copying the text encoders": ("assembly.token_encoder", "Load the text encoders in a smaller precision"),
+    "copying the model": ("assembly.private_field", "Load the model in a smaller precision"),
+    "looking for the robot in picture 1": ("masking.concept_mask", SMALLER),
+    "drawing the base's pictures": ("session.draw_pool", SMALLER),
+    "measuring the base": ("session.DriftProbe", SMALLER),
+    "trying a pass": ("session.timed", SMALLER),
+    "measuring drift at step 2": ("session.DriftProbe.__call__", SMALLER),
+    "drawing samples at step 3": ("session.PreviewProbe.__call__", SMALLER),
 }
 
 
@@ -268,7 +272,8 @@ def test_running_out_of_memory_outside_the_steps_is_said_clearly(models, dataset
     def fail(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    module, *owners, name = PLACES[place].split(".")
+    path, instead = PLACES[place]
+    module, *owners, name = path.split(".")
     owner = import_module(f"purecc_pack.purecc.host.{module}")
     for part in owners:
         owner = getattr(owner, part)
@@ -276,8 +281,38 @@ def test_running_out_of_memory_outside_the_steps_is_said_clearly(models, dataset
     monkeypatch.setattr(owner, name, fail)
     values = {"drift_every": 2, "drift_prompts": ("a lake",), "sample_every": 3, "pool_images": 1}
     job = runs.job(recipe=AnchoredLearning(), **values, pool_prompts=("a tree",))
-    with pytest.raises(OutOfMemory, match=rf"out of memory while {place}\. Use a smaller resolution") as raised:
+    with pytest.raises(OutOfMemory, match=rf"out of memory while {place}\. {instead}") as raised:
         runs.customise(models, dataset, job)
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
     del raised
     assert runs.state(models) == before
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_what_comes_before_the_steps_shrinks_to_what_fits(models, dataset, monkeypatch, most):
+    """Masks, the base's pictures and its drift with as many samples a pass as go, and with the same result."""
+    from purecc_pack.purecc.host import session
+    from purecc_pack.purecc.host.field import HostField
+    from purecc_pack.purecc.recipes import AnchoredLearning
+
+    def velocity(self, x_t, *args):
+        if refusing and len(x_t) > most:
+            refused.append(len(x_t))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain(self, x_t, *args)
+
+    def timed(plan, *_):
+        refusing.clear()  # the steps have a rescue of their own
+        return plan
+
+    values = {"drift_every": 2, "drift_prompts": ("a lake", "a hill"), "pool_images": 3, "steps": 2, "batch": 2}
+    job = runs.job(recipe=AnchoredLearning(), **values, pool_prompts=("a tree",))
+    plain, refused, refusing = HostField.velocity, [], []
+    monkeypatch.setattr(HostField, "velocity", velocity)
+    monkeypatch.setattr(session, "timed", timed)
+    roomy = runs.customise(models, dataset, job)
+    refusing.append(True)
+    tight = runs.customise(models, dataset, job)
+    assert set(refused) >= ({16, 8, 4, 2} if most == 1 else {16, 8, 4})
+    torch.testing.assert_close(tight.adapter.lora, roomy.adapter.lora, rtol=1e-4, atol=1e-6)
+    assert tight.history.steps[-1].drift == pytest.approx(roomy.history.steps[-1].drift, rel=1e-3)
