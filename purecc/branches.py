@@ -45,6 +45,24 @@ class LoraSpec:
         return TARGETS.get(self.targets, self.targets)
 
 
+class Matrix(nn.Module):
+    """A or B of a LoRA: weights in float32, the product in bfloat16 where the network computes in that.
+
+    A product in float32 would keep every input of the layer for the backward pass a second time, in float32. In
+    float16 its gradient could vanish: there it stays in float32.
+    """
+
+    def __init__(self, plain: nn.Linear):
+        """The same weights, in float32."""
+        super().__init__()
+        self.weight = nn.Parameter(plain.weight.data.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """W x, [..., out]."""
+        dtype = x.dtype if x.dtype == torch.bfloat16 else self.weight.dtype
+        return nn.functional.linear(x.to(dtype), self.weight.to(dtype))
+
+
 class Branches:
     """LoRAs by name on one network, of which one at a time, or none, takes part in a pass.
 
@@ -89,8 +107,10 @@ class Branches:
         self._specs[name] = spec
         if trainable:
             self._trainable.add(name)
-        for parameter in self.parameters(name):
-            parameter.data = parameter.data.float()
+        for _, layer in self._layers(name):
+            layer.cast_input_dtype_enabled = False  # Matrix sees to it
+            for pair in (layer.lora_A, layer.lora_B):
+                pair[name] = Matrix(pair[name])
         for other in self._specs:
             for parameter in self.parameters(other):
                 parameter.requires_grad_(other in self._trainable)

@@ -51,9 +51,7 @@ def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
     return round(batch * sum(share * pass_flops(size, pixels, p.grad, targets=targets) for p, share in passes))
 
 
-def saved_bytes(
-    size: Size, pixels: int, samples: int, checkpointing: bool = False, lora: torch.dtype = torch.float32
-) -> int:
+def saved_bytes(size: Size, pixels: int, samples: int, checkpointing: bool = False) -> int:
     """Bytes that a pass keeps for its backward pass, weights not counted, with an attention that keeps no map.
 
     Args:
@@ -61,9 +59,8 @@ def saved_bytes(
         pixels: side of the picture.
         samples: that go through it.
         checkpointing: whether every block is computed again.
-        lora: what the LoRA of rank 4 on its attention computes in, and keeps its inputs in.
     """
-    network, branches = _adapted(size, lora=lora)
+    network, branches = _adapted(size)
     network.use_checkpoint = checkpointing
     weights = {w.untyped_storage()._cdata for w in (*network.parameters(), *network.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -88,12 +85,10 @@ def weight_bytes(size: Size) -> tuple[int, int]:
 
 
 @functools.cache
-def _adapted(size: Size, targets: str = "attention", lora: torch.dtype = torch.float32):
+def _adapted(size: Size, targets: str = "attention"):
     network = models.network(size)
     branches = Branches(network)
     branches.add("counted", LoraSpec(targets=targets), seed=0)
-    for weight in branches.parameters("counted"):
-        weight.data = weight.data.to(lora)
     return network, branches
 
 

@@ -20,8 +20,6 @@ if "purecc_pack" not in sys.modules:
 from speed import counting, stages  # noqa: E402
 from speed.sizes import MEDIUM, Size  # noqa: E402
 
-_AGAIN = {"checkpointing": True}
-
 
 def count(size: Size, batch: int = 2) -> dict[str, object]:
     """Every count of a size; steps at a batch."""
@@ -38,7 +36,7 @@ def count(size: Size, batch: int = 2) -> dict[str, object]:
     for pixels in size.pixels:
         both = [counting.pass_flops(size, pixels, gradient=True, checkpointing=c) / 1e12 for c in (False, True)]
         kept = [
-            [counting.saved_bytes(size, pixels, n, **how) / 1e9 for how in ({}, {"lora": size.dtype}, _AGAIN)]
+            [counting.saved_bytes(size, pixels, n, checkpointing=c) / 1e9 for c in (False, True)]
             for n in (batch, 2 * batch)
         ]
         steps = {n: counting.step_flops(s, size, pixels, batch) / 1e12 for n, s in stages.STAGES.items()}
@@ -49,11 +47,9 @@ def count(size: Size, batch: int = 2) -> dict[str, object]:
             "forward and backward, every block checkpointed": both[1],
             "step": steps,
             "saved for a gradient pass": kept[0][0],
-            "saved for a gradient pass, a LoRA in the base's precision": kept[0][1],
-            "saved for a gradient pass, every block checkpointed": kept[0][2],
+            "saved for a gradient pass, every block checkpointed": kept[0][1],
             "saved for both, v_original's too": kept[1][0],
-            "saved for both, a LoRA in the base's precision": kept[1][1],
-            "saved for both, every block checkpointed": kept[1][2],
+            "saved for both, every block checkpointed": kept[1][1],
         }
     return out
 

@@ -22,10 +22,9 @@ BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 NOTHING = """No GPU was at hand when this was written, so **there are no figures of speed or memory yet**. Every part of
 the benchmark has been run on a CPU at small size, whose figures tell nothing about a GPU and are not kept."""
 
-COUNTED = """Weights and a fused attention's map are not among what is saved. A LoRA in float32 under a base in bfloat16
-keeps each of its inputs a second time, in float32; the lines with "the base's precision" are without. "Both" are the
-passes of L_CC and of v_original, where that takes a gradient. The passes through CLIP that a trained token asks for are
-not counted."""
+COUNTED = """Weights and a fused attention's map are not among what is saved. "Both" are the passes of L_CC and of
+v_original, where that takes a gradient. The passes through CLIP that a trained token asks for are not counted. Of
+*anchored* a reference that anchors a sample, which is one in two, goes through the base once for both of its passes."""
 
 Record = Mapping[str, Any]
 

@@ -68,3 +68,50 @@ def test_a_stock_picture_is_the_same_after_training(checkpoint, dataset, extract
     before = picture()
     runs.customise(own, dataset, runs.job("pure", pure(), checkpointing="all", pass_limit=1), extractor=extractor)
     assert torch.equal(picture(), before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "product"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float32")]
+)
+def test_a_lora_s_products(dtype, product):
+    """Weights, gradients and what the optimiser moves are float32; bfloat16 inputs are not kept in float32 as well."""
+    from purecc_pack.purecc.branches import Branches, LoraSpec
+
+    given, computed = getattr(torch, dtype), getattr(torch, product)
+    network = torch.nn.Sequential(torch.nn.Linear(32, 16, dtype=given))
+    plain = network[0]
+    branches = Branches(network)
+    branches.add("learner", LoraSpec(rank=4, alpha=2.0, targets="0"), seed=1)
+    a, b = branches.parameters("learner")
+    torch.nn.init.normal_(b)
+    x = torch.randn(8, 32, generator=torch.Generator().manual_seed(0)).to(given)
+    kept = []
+    with branches.use("learner"), torch.autograd.graph.saved_tensors_hooks(kept.append, lambda saved: saved):
+        out = network(x)
+    assert out.dtype == given and a.dtype == b.dtype == torch.float32
+    assert {saved.dtype for saved in kept if saved.ndim == 2} == {computed}
+    expected = plain(x).float() + 0.5 * x.float() @ a.detach().T @ b.detach().T
+    near = {"rtol": 0.05, "atol": 0.05} if given != torch.float32 else {}
+    torch.testing.assert_close(out.detach().float(), expected.detach(), **near)
+
+
+def test_gradients_of_a_lora_in_bfloat16_reach_its_float32_weights():
+    from purecc_pack.purecc.branches import Branches, LoraSpec
+
+    network = torch.nn.Sequential(torch.nn.Linear(32, 16, dtype=torch.bfloat16))
+    branches = Branches(network)
+    branches.add("learner", LoraSpec(targets="0"), seed=1)
+    a, b = branches.parameters("learner")
+    torch.nn.init.normal_(b)
+    x = torch.randn(8, 32, dtype=torch.bfloat16)
+    with branches.use("learner"):
+        network(x).float().square().sum().backward()
+    delta = torch.nn.functional.linear
+    found = [a.grad, b.grad]
+    a32, b32 = (w.detach().clone().requires_grad_() for w in (a, b))
+    plain = network[0].base_layer
+    out = delta(x.float(), plain.weight.float(), plain.bias.float()) + delta(delta(x.float(), a32), b32)
+    out.square().sum().backward()
+    for ours, theirs in zip(found, (a32.grad, b32.grad), strict=True):
+        assert ours.dtype == torch.float32
+        assert float(torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)) > 0.999
