@@ -10,6 +10,7 @@ import torch
 from comfy.ldm.modules import attention
 from comfy.ldm.modules.diffusionmodules import mmdit
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from purecc_pack.purecc.branches import Branches, LoraSpec
@@ -49,6 +50,36 @@ def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
     targets = layers(stage.targets, stage.recipe, KIND)
     passes = shares(stage.recipe).items()
     return round(batch * sum(share * pass_flops(size, pixels, p.grad, targets=targets) for p, share in passes))
+
+
+def operations(size: Size, pixels: int, samples: int, gradient: bool, lora: bool = True) -> int:
+    """How many operations a pass begins, views aside: about the kernels that a GPU is given, one after the other.
+
+    Args:
+        size: of the transformer.
+        pixels: side of the picture.
+        samples: that go through it.
+        gradient: whether there is a backward pass.
+        lora: whether a LoRA of rank 4 on the attention takes part.
+    """
+    network, branches = _adapted(size)
+    counter = _Operations()
+    branch = branches.use("counted" if lora else None)
+    with _attention(attention.attention_pytorch), branch, torch.set_grad_enabled(gradient), counter:
+        out = _call(network, size, pixels, samples)
+        if gradient:
+            out.sum().backward()
+    return counter.count
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += not (function.is_view or function is torch.ops.aten._unsafe_view.default)
+        return function(*args, **(kwargs or {}))
 
 
 def saved_bytes(size: Size, pixels: int, samples: int, checkpointing: bool = False) -> int:

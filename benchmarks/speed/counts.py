@@ -31,6 +31,11 @@ def count(size: Size, batch: int = 2) -> dict[str, object]:
         "weights": whole / 1e9,
         "position embeddings among them": positions / 1e9,
         "batch": batch,
+        "operations begun": {
+            "a pass of the base without gradient": counting.operations(size, size.pixels[0], batch, False, lora=False),
+            "a pass of a branch without gradient": counting.operations(size, size.pixels[0], batch, False),
+            "a pass forward and backward": counting.operations(size, size.pixels[0], batch, True),
+        },
         "pixels": {},
     }
     for pixels in size.pixels:

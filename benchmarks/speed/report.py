@@ -147,11 +147,12 @@ def counts(c: Mapping[str, Any]) -> str:
             [f"a step, {stage}, batch {c['batch']}, TFLOP", *(f"{c['pixels'][p]['step'][stage]:.4g}" for p in heads)]
         )
     shapes = ", ".join(f"{c['pixels'][p]['image rows']} at {p} px" for p in heads)
+    begun = ", ".join(f"{count} for {what}" for what, count in c["operations begun"].items())
     return (
         f"## Counted\n{c['size']}, {c['dtype']}, {c['text rows']} rows of text, rows of the picture: {shapes}. "
         f"Weights {c['weights']:.3g} GB, {c['position embeddings among them']:.2g} of it position embeddings.\n\n"
         + _table(("", *(f"{p} px" for p in heads)), lines)
-        + f"\n\n{COUNTED}"
+        + f"\n\n{COUNTED}\n\nOperations that torch begins, views aside: {begun}."
     )
 
 

@@ -27,3 +27,16 @@ def test_counts(comfyui):
     again = counting.pass_flops(SMALL, 64, gradient=True, checkpointing=True)
     assert both < again < both + counting.pass_flops(SMALL, 64, gradient=False)
     assert counting.saved_bytes(SMALL, 64, 2, checkpointing=True) < counting.saved_bytes(SMALL, 64, 2) / 3
+
+
+def test_operations_begun(comfyui):
+    """A LoRA adds the products with A and B, its scale and the sum for every layer, and here and there a copy."""
+    from speed import counting
+    from speed.sizes import SMALL
+
+    bare = counting.operations(SMALL, 64, 2, gradient=False, lora=False)
+    adapted = counting.operations(SMALL, 64, 2, gradient=False)
+    layers = SMALL.depth * 4 - 1  # qkv and projection of both streams; the last block's text has no projection
+    assert 4 * layers <= adapted - bare < 5 * layers
+    assert counting.operations(SMALL, 64, 4, gradient=False) == adapted
+    assert counting.operations(SMALL, 64, 2, gradient=True) > 2 * adapted
