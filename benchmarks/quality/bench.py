@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -108,9 +108,18 @@ class World:
         return self.probe.read(self.vae.encode(render(scenes)).float()).features
 
     def run(
-        self, concept: Concept, method: Method, seed: int, budget: Budget, extractor: Adapter | None = None
+        self,
+        concept: Concept,
+        method: Method,
+        seed: int,
+        budget: Budget,
+        extractor: Adapter | None = None,
+        ready: Callable[[Job], Job] = lambda job: job,
     ) -> tuple[dict, Adapter, dict[int, Tensor]]:
-        """Trains and measures; returns a plain record, the adapter, and by step the pictures as VAE latents."""
+        """Trains and measures; returns a plain record, the adapter, and by step the pictures as VAE latents.
+
+        `ready` may change the job before it begins.
+        """
         began = time.perf_counter()
         whole = asked(concept)
         self.true_features(concept)
@@ -159,7 +168,7 @@ class World:
         used = extractor if recipes.needs(method.recipe, EXTRACTOR) else None
         traced = method.true_masks and concept.kind == "instance"  # a style is everywhere
         dataset = self.with_true_masks(concept) if traced else self.dataset(concept)
-        outcome = customise(self.model, self.clip, dataset, job, Silent(), used, inspection)
+        outcome = customise(self.model, self.clip, dataset, ready(job), Silent(), used, inspection)
         record = {
             "concept": concept.name, "title": method.title, "seed": seed,
             "recipe": json.loads(outcome.adapter.metadata["purecc.recipe"]),

@@ -53,6 +53,34 @@ def test_a_task_trains_measures_and_is_not_done_twice(small, monkeypatch):
     assert Path(small.STATE / "claim" / "umbrella" / "anchored-1.pt").is_file()
 
 
+def test_fast_and_small_paths_of_the_speed_benchmark(small, quality, monkeypatch, tmp_path):
+    """Each goes its own way to nearly the same model."""
+    bench, _ = quality
+    monkeypatch.syspath_prepend(str(Path(bench.__file__).parents[1]))
+    from speed import embedded
+
+    budget, seen = bench.Budget(2, (), True), []
+    whole = bench.customise
+
+    def customise(model, clip, dataset, job, *more):
+        seen.append((model.model.get_dtype(), job.precision, job.checkpointing, job.settings.pass_limit))
+        return whole(model, clip, dataset, job, *more)
+
+    monkeypatch.setattr(bench, "customise", customise)
+    rows = [embedded.learned(way, 0, budget, tmp_path) for way in embedded.WAYS]
+    loaded = seen[0][0]
+    assert seen == [
+        (loaded, "float32", "off", None),
+        (loaded, "float32", "all", 1),
+        (loaded, "bfloat16", "auto", None),
+        (torch.float8_e4m3fn, "as loaded", "auto", None),
+    ]
+    drifts = [row["drift"] for row in rows]
+    assert drifts[1] == pytest.approx(drifts[0], rel=1e-3) and drifts[1] != drifts[2] != drifts[3]
+    assert drifts == pytest.approx([drifts[0]] * 4, rel=0.5)
+    assert all(f"| {way} | " in embedded.page(rows) for way in embedded.WAYS)
+
+
 def test_elastic_weights(quality, comfyui):
     """The penalty is nothing at the start, and w 10⁶ Σ F ΔW² / Σ F later."""
     bench, _ = quality
