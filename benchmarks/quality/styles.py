@@ -1,5 +1,7 @@
 """Why a style is learned late or not at all: writes results/styles.md, and goes on from results/styles.jsonl.
 
+    COMFYUI_PATH=... python benchmarks/quality/styles.py [--seeds 0 1 2]
+
 The style of the development concepts, early steps watched closely. Two suspicions are put to the test. That a LoRA on
 attention finds out what to do from the picture, and so knows only grounds like those of the references: then one on
 the modulation of the blocks, which sees text and time but no picture, does it on every ground. And that guidance
@@ -9,6 +11,7 @@ the same adapter at guidance 2 draws it better, and so does one that was trained
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -24,6 +27,10 @@ COLUMNS |= {"class": "style unasked", "drift": "drift"}
 
 def main() -> None:
     """Runs what is missing and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, choices=SEEDS, help="these alone are run")
+    wanted = parser.parse_args().seeds
+
     import torch
     from pack import load_pack
 
@@ -51,14 +58,17 @@ def main() -> None:
     }
     known = {(r["label"], r["seed"]): r for r in results("styles")}
     world = World(STATE)
-    for seed in SEEDS:
+    for seed in wanted:
         for name, (method, guidance) in rows.items():
             if (name, seed) not in known:
                 budget = Budget(POINTS[-1], POINTS, False, guidance=guidance)
                 record = {"label": name, **world.run(CONCEPTS[STYLE], method, seed, budget)[0]}
-                known[name, seed] = json.loads(json.dumps(record))
                 with (RESULTS / "styles.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
+    known = {(r["label"], r["seed"]): r for r in results("styles")}
+    if len(known) < len(rows) * len(SEEDS):
+        print(f"{len(known)} of {len(rows) * len(SEEDS)} runs are there; the table is written when all are.")
+        return
     lines = []
     for name in rows:
         for step in map(str, POINTS):
