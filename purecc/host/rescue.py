@@ -15,11 +15,14 @@ from comfy import model_management
 from ..settings import Settings
 from .field import HostField
 
-TIGHTENED = "Out of memory at step {step}: from here on every block is checkpointed and samples pass one by one."
+TIGHTENED = (
+    "Out of memory at step {step}: from here on every block is checkpointed, and passes without gradient take one "
+    "sample each. Passes with gradient hold the whole batch still."
+)
 HOPELESS = (
-    "The GPU ran out of memory at step {step}, with every block checkpointed and one sample a pass. Use a smaller "
-    "resolution in Concept Dataset, batch_size 1, or target_layers with fewer layers (attention); or close other "
-    "programs that use the GPU."
+    "The GPU ran out of memory at step {step}, with every block checkpointed and one sample a pass without gradient; "
+    "a pass with gradient holds the whole batch. Use a smaller resolution in Concept Dataset, batch_size 1, or "
+    "target_layers with fewer layers (attention); or close other programs that use the GPU."
 )
 
 NO_ROOM = "The GPU ran out of memory while {doing}. {instead}, or close other programs that use the GPU."

@@ -176,21 +176,29 @@ def test_a_step_that_runs_out_of_memory_is_run_again(models, dataset, extractor,
     """Tightened, on the same draws: the adapter is as if nothing had happened."""
     job = runs.job("pure", pure(), accumulation=accumulation, trace_steps=frozenset([2, 3]))
     expected = runs.customise(models, dataset, job, extractor=extractor)
-    seen, quiet = [], runs.Quiet()
+    seen, sizes, quiet = [], {}, runs.Quiet()
+    from purecc_pack.purecc.host.field import HostField
     from purecc_pack.purecc.host.rescue import Rescue
 
-    plain = Rescue.__call__
+    plain, velocity = Rescue.__call__, HostField.velocity
 
     def watched(self, step, error):
         settings = plain(self, step, error)
         seen.append((step, self._field.checkpointing.count, settings.pass_limit))
         return settings
 
+    def sized(self, x_t, *args):
+        sizes.setdefault((torch.is_grad_enabled(), bool(seen)), set()).add(len(x_t))
+        return velocity(self, x_t, *args)
+
+    monkeypatch.setattr(HostField, "velocity", sized)
     monkeypatch.setattr(Rescue, "__call__", watched)
     failing = Failing(monkeypatch, 2 * accumulation)
     out = runs.customise(models, dataset, job, quiet, extractor)
     assert seen == [(2, 2, 1)] and failing.calls == 4 * accumulation
     assert len(quiet.notes) == 1 and "Out of memory at step 2" in quiet.notes[0] and quiet.notes[0] in caplog.text
+    assert min(sizes[False, False]) == 2 and sizes[False, True] == {1}, "passes without gradient, as the note says"
+    assert sizes[True, False] == sizes[True, True] and min(sizes[True, True]) >= 2, "and with gradient the whole batch"
     for step in (2, 3):
         assert torch.equal(out.traces[step]["x_t"], expected.traces[step]["x_t"])
     torch.testing.assert_close(out.history.losses, expected.history.losses, rtol=1e-3, atol=0)
@@ -203,7 +211,7 @@ def test_a_second_time_says_what_to_change(models, dataset, monkeypatch):
 
     before = runs.state(models)
     Failing(monkeypatch, 2, 3)
-    with pytest.raises(OutOfMemory, match=r"at step 2.*resolution.*batch_size 1.*target_layers") as raised:
+    with pytest.raises(OutOfMemory, match=r"at step 2.*a pass without gradient.*resolution.*batch_size 1.*target_layers") as raised:
         runs.customise(models, dataset, runs.job())
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
     del raised
