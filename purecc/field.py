@@ -46,11 +46,16 @@ class VelocityField(Protocol):
         module: the network, for adapters to be injected into.
         text_blocks: its joint blocks in order; each takes the text stream [B, N, hidden] as its first argument.
         device: where it computes.
+        loss_scale: what the loss is multiplied by for the backward pass, and the gradients divided by after it; a power
+            of two, so that nothing is rounded. The loss is a mean over all numbers of a picture, so its gradient in
+            each is tiny, the more so the larger the picture: 1e-5 and less at 1024 pixels, of which float16 keeps few
+            digits or none. 1 in formats with the range of float32.
     """
 
     module: nn.Module
     text_blocks: Sequence[nn.Module]
     device: torch.device
+    loss_scale: float
 
     def velocity(self, x_t: Tensor, t: Tensor, y: Conditioning) -> Tensor:
         """v(x_t, t | y).

@@ -98,6 +98,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             try:
                 done = [_gradient(trainee, recipe, drawn, settings, penalty) for drawn in draws]
+                _unscale(parameters, trainee.model.loss_scale)
                 norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
                 losses, scales = _read(done, norm, number, settings)
                 break
@@ -141,9 +142,16 @@ def _gradient(
         loss = loss + penalty()
     # Checkpointed blocks run again here, and must find the branch on that they ran with.
     with trainee.branches.use(LEARNER), trainee.hooks.use(trainee.speakers[LEARNER].embedding.layers):
-        (loss / settings.accumulation).backward()
+        (loss * trainee.model.loss_scale / settings.accumulation).backward()
     v, terms = {p: value.detach() for p, value in v.items()}, Terms(terms.total.detach(), terms.parts)
     return _Done(loss.detach(), terms, lambda: _trace(drawn.references, v, terms.parts, terms.total))
+
+
+def _unscale(parameters: Sequence[Tensor], scale: float) -> None:
+    """Gradients of the loss itself, of which the backward pass computed so many times as much; see VelocityField."""
+    if scale != 1:
+        for gradient in (p.grad for p in parameters if p.grad is not None):
+            gradient /= scale
 
 
 def _read(

@@ -29,12 +29,12 @@ class Models:
         return self.model, self.clip.patcher, self.vae.patcher
 
 
-def load(checkpoint, reload=True):
+def load(checkpoint, reload=True, dtype=None):
     """The host's MODEL, CLIP and VAE; without `reload` as a loader leaves them that cannot load again."""
     import folder_paths
 
     with torch.inference_mode():
-        models = Models(*standin.load(checkpoint, embedding_directory=folder_paths.get_folder_paths("embeddings")))
+        models = Models(*standin.load(checkpoint, folder_paths.get_folder_paths("embeddings"), dtype))
     if not reload:
         for patcher in models.patchers:
             patcher.cached_patcher_init = None

@@ -70,11 +70,14 @@ def write(path: Path, depth: int = 2, small_clip: bool = True, seed: int = 0, dt
     return path
 
 
-def load(path: Path, embedding_directory=None):
-    """(MODEL, CLIP, VAE) of a checkpoint with the small CLIP."""
+def load(path: Path, embedding_directory=None, dtype=None):
+    """(MODEL, CLIP, VAE) of a checkpoint with the small CLIP; MODEL's weights in a dtype, or as the host chooses."""
     import comfy.sd
 
     model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(
-        str(path), embedding_directory=embedding_directory, te_model_options={"clip_l_model_config": dict(SMALL_CLIP)}
+        str(path),
+        embedding_directory=embedding_directory,
+        model_options={} if dtype is None else {"dtype": dtype},
+        te_model_options={"clip_l_model_config": dict(SMALL_CLIP)},
     )
     return model, clip, vae

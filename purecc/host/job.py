@@ -31,7 +31,7 @@ class Job:
         settings: of the loop.
         input_token: whether the vectors in CLIP-L and CLIP-G are trained.
         layer_wise: whether there is a vector per joint block (7), trained.
-        precision: what the base computes in.
+        precision: what the base computes in, a key of field.PRECISIONS; LoRA and embeddings are float32 always.
         checkpointing: which blocks are computed again in the backward pass: "auto", as few as fit into the device's
             free memory, and none on the CPU; "off"; or "all".
         deterministic: the same seed gives the same adapter on CUDA too, somewhat slower.
@@ -52,7 +52,7 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     input_token: bool = True
     layer_wise: bool = True
-    precision: str = "as loaded"
+    precision: str = "auto"
     checkpointing: str = "auto"
     deterministic: bool = False
     drift_every: int = 0
