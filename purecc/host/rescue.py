@@ -25,6 +25,8 @@ HOPELESS = (
     "target_layers with fewer layers (attention); or close other programs that use the GPU."
 )
 
+LEFT_OUT = "Out of memory: {what}. Training goes on."
+
 NO_ROOM = "The GPU ran out of memory while {doing}. {instead}, or close other programs that use the GPU."
 SMALLER_PICTURES = "Use a smaller resolution in Concept Dataset"
 SMALLER_ENCODERS = "Load the text encoders in a smaller precision (T5-XXL in fp8)"
@@ -55,6 +57,25 @@ def clearly(doing: str, instead: str = SMALLER_PICTURES) -> Iterator[None]:
             raise
         _let_go(error)
         raise OutOfMemory(NO_ROOM.format(doing=doing, instead=instead)) from error
+
+
+@contextmanager
+def dispensable(what: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Has running out of memory inside end what is done inside and no more; for what training can do without.
+
+    Args:
+        what: is left out then, such as "drift was not measured at step 20".
+        note: told of it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not model_management.is_oom(error):
+            raise
+        _let_go(error)
+        text = LEFT_OUT.format(what=what)
+        logging.warning("PureCC: %s", text)
+        note(text)
 
 
 def within_memory(doing: str, attempt: Callable[[int], Result], limit: int) -> Result:

@@ -27,6 +27,7 @@ from .job import Job, Wishes
 from .live import CANCELLED, FAILED, FINISHED, RUNS, STOPPED, About, LiveRun, Sample
 from .masking import pictures
 from .progress import NodeProgress
+from .rescue import dispensable
 from .saving import Saver, Saving
 from .session import customise
 from .showing import send
@@ -120,9 +121,10 @@ class _OnNode:
 
     def step(self, step: Step, previews: Sequence[Preview] | None) -> None:
         if previews is not None and self._vae is not None:
-            self._base = self._base or [self._jpeg(p.base) for p in previews]
-            told = zip(previews, self._base, strict=True)
-            self._live.sample([Sample(step.number, p.prompt, p.seed, b, self._jpeg(p.current)) for p, b in told])
+            with dispensable(f"no samples were drawn at step {step.number}", self.note):
+                self._base = self._base or [self._jpeg(p.base) for p in previews]
+                told = zip(previews, self._base, strict=True)
+                self._live.sample([Sample(step.number, p.prompt, p.seed, b, self._jpeg(p.current)) for p, b in told])
         self._live.step(step)
         self._progress.step(step)
 

@@ -29,7 +29,7 @@ from .field import check_model
 from .job import Inspection, Job, Listener, Steering, Wishes
 from .masking import with_masks
 from .planning import planned, timed
-from .rescue import Rescue, clearly, within_memory
+from .rescue import Rescue, clearly, dispensable, within_memory
 
 
 @dataclass
@@ -74,7 +74,8 @@ def customise(
     Raises:
         ValueError: model, CLIP, dataset and extractor do not fit together; before anything is computed.
         TrainingDiverged: see `training.train`.
-        OutOfMemory: the device's memory is too small, for a step whatever is computed again; says what for.
+        OutOfMemory: the device's memory is too small, for a step whatever is computed again; says what for. Drift and
+            samples that do not fit are left out.
     """
     check_model(model)
     targets = layers(job.lora.targets, job.recipe, dataset.kind)
@@ -166,18 +167,23 @@ class _Watch:
         step, wishes, job = history.steps[-1], self._steering.wishes(), self._job
         ending = wishes.stop or step.number == job.settings.steps
         if self._drift is not None and (ending or step.number % self._drift_every == 0):
-            with clearly(f"measuring drift at step {step.number}"):
+            with self._dispensable("drift was not measured", step):
                 step = history.steps[-1] = replace(step, drift=self._drift())
         if self._inspection is not None and step.number in self._inspection.steps:
             self._inspection.look(step.number, self._assembly.trainee, self._assembly.field)
         due = job.sample_every and (ending or step.number % job.sample_every == 0)
-        with clearly(f"drawing samples at step {step.number}"):
-            previews = self._drawn() if due or wishes.sample else None
+        previews = None
+        if due or wishes.sample:
+            with self._dispensable("no samples were drawn", step):
+                previews = self._drawn()
         self._listener.step(step, previews)
         if previews is not None:
             self._assembly.field.return_to_device()
         self._steering.keep(step, lambda name: self.adapter(name, history))
         return wishes.stop
+
+    def _dispensable(self, what: str, step: Step):
+        return dispensable(f"{what} at step {step.number}", self._listener.note)
 
     def _drawn(self) -> list[Preview]:
         out = self._assembly.field.latents_out

@@ -211,7 +211,8 @@ def test_a_second_time_says_what_to_change(models, dataset, monkeypatch):
 
     before = runs.state(models)
     Failing(monkeypatch, 2, 3)
-    with pytest.raises(OutOfMemory, match=r"at step 2.*a pass without gradient.*resolution.*batch_size 1.*target_layers") as raised:
+    said = r"at step 2.*a pass without gradient.*resolution.*batch_size 1.*target_layers"
+    with pytest.raises(OutOfMemory, match=said) as raised:
         runs.customise(models, dataset, runs.job())
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
     del raised
@@ -265,8 +266,6 @@ PLACES = {
     "drawing the base's pictures": ("session.draw_pool", SMALLER),
     "measuring the base": ("session.DriftProbe", SMALLER),
     "trying a pass": ("session.timed", SMALLER),
-    "measuring drift at step 2": ("session.DriftProbe.__call__", SMALLER),
-    "drawing samples at step 3": ("session.PreviewProbe.__call__", SMALLER),
 }
 
 
@@ -287,13 +286,95 @@ def test_running_out_of_memory_outside_the_steps_is_said_clearly(models, dataset
         owner = getattr(owner, part)
     before = runs.state(models)
     monkeypatch.setattr(owner, name, fail)
-    values = {"drift_every": 2, "drift_prompts": ("a lake",), "sample_every": 3, "pool_images": 1}
+    values = {"drift_every": 2, "drift_prompts": ("a lake",), "pool_images": 1}
     job = runs.job(recipe=AnchoredLearning(), **values, pool_prompts=("a tree",))
     with pytest.raises(OutOfMemory, match=rf"out of memory while {place}\. {instead}") as raised:
         runs.customise(models, dataset, job)
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
     del raised
     assert runs.state(models) == before
+
+
+LEFT_OUT = {"DriftProbe": "drift was not measured", "PreviewProbe": "no samples were drawn"}
+
+
+@pytest.fixture(scope="module")
+def watched(models, dataset):
+    """(job, its Outcome) with drift and samples at every step."""
+    watching = {"drift_every": 1, "drift_prompts": ("a lake",), "sample_every": 1, "steps": 4}
+    job = runs.job(**watching)
+    return job, runs.customise(models, dataset, job)
+
+
+@pytest.mark.parametrize("fails", [{2, 3}, {1, 2, 3, 4}])
+@pytest.mark.parametrize("probe", LEFT_OUT)
+def test_a_measurement_or_a_sample_without_memory_is_left_out(
+    models, dataset, watched, monkeypatch, caplog, probe, fails
+):
+    """It is said, it comes back when there is memory again, and what is learned is as if it had been made."""
+    from purecc_pack.purecc.host import session
+
+    job, expected = watched
+    quiet, tries = runs.Quiet(), []
+    plain = getattr(session, probe).__call__
+
+    def failing(self):
+        tries.append(True)
+        if len(tries) in fails:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain(self)
+
+    monkeypatch.setattr(getattr(session, probe), "__call__", failing)
+    out = runs.customise(models, dataset, job, quiet)
+    assert quiet.notes == [f"Out of memory: {LEFT_OUT[probe]} at step {n}. Training goes on." for n in sorted(fails)]
+    assert all(note in caplog.text for note in quiet.notes)
+    drift, made = dict(expected.history.drift), {1, 2, 3, 4}
+    if probe == "DriftProbe":
+        drift = {n: value for n, value in drift.items() if n not in fails}
+    else:
+        made -= fails
+    assert dict(out.history.drift) == drift == {s.number: s.drift for s in quiet.steps if s.drift is not None}
+    assert {n for n, previews in enumerate(quiet.previews, start=1) if previews} == made
+    assert out.history.losses == expected.history.losses and not out.history.stopped
+    for key, tensor in expected.adapter.lora.items():
+        assert torch.equal(out.adapter.lora[key], tensor)
+
+
+@pytest.mark.parametrize("probe", LEFT_OUT)
+def test_another_error_of_a_measurement_or_a_sample_ends_the_run(models, dataset, watched, monkeypatch, probe):
+    from purecc_pack.purecc.host import session
+
+    def fail(self):
+        raise RuntimeError("not a matter of memory")
+
+    monkeypatch.setattr(getattr(session, probe), "__call__", fail)
+    with pytest.raises(RuntimeError, match=r"^not a matter of memory$"):
+        runs.customise(models, dataset, watched[0])
+
+
+def test_a_sample_that_the_vae_has_no_memory_for_is_left_out(comfyui):
+    """The step is told all the same; the next sample has its base beside it."""
+    from purecc_pack.purecc.history import Step
+    from purecc_pack.purecc.host.live import About, LiveRun
+    from purecc_pack.purecc.host.progress import NodeProgress
+    from purecc_pack.purecc.host.runs import _OnNode
+    from purecc_pack.purecc.previews import Preview
+
+    def decode(latent):
+        decoded.append(True)
+        if len(decoded) == 2:  # the base's is there, the other is not
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return torch.zeros(1, 8, 8, 3)
+
+    decoded, live = [], LiveRun(About(None, None, "pure learning", "robot", 9, True))
+    shown = _OnNode(NodeProgress(None, "pure learning", 9), SimpleNamespace(decode=decode), live)
+    for number in (1, 2):
+        preview = Preview("a robot", 0, torch.zeros(1, 16, 1, 1), torch.zeros(1, 16, 1, 1))
+        shown.step(Step(number, {"total": 1.0}, (), 1e-3, float(number)), [preview])
+    state = live.state()
+    assert state["note"] == "Out of memory: no samples were drawn at step 1. Training goes on."
+    assert [row[0] for row in state["rows"]] == [1, 2] and [s["step"] for s in state["samples"]] == [2]
+    assert live.picture(0, "base") and live.picture(0, "current")
 
 
 @pytest.mark.parametrize("most", [1, 3])
