@@ -129,7 +129,7 @@ def test_the_files_say_everything_of_themselves(folders, learned, dataset):
         recipe = json.loads(about["purecc.recipe"])
         assert recipe["method"] == "PureLearning" and recipe["eta"] == 1.0 and recipe["v_original"] == "theta2"
         assert recipe["settings"]["lr"] == 1e-2 and recipe["lora"]["rank"] == 4
-        assert recipe["input_token"] and recipe["layer_wise"] and recipe["precision"] == "as loaded"
+        assert recipe["input_token"] and recipe["layer_wise"] and recipe["precision"] == "auto"
         texts = [t["complete"] for t in json.loads(about["purecc.texts"])]
         assert sorted(texts) == sorted(runs.CAPTIONS) and len(texts) == len(dataset.items)
         versions = json.loads(about["purecc.versions"])

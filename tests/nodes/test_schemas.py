@@ -50,6 +50,8 @@ def test_the_papers_values_are_the_defaults(nodes, name):
     rare |= {"timesteps", "timestep_shift", "precision", "gradient_checkpointing", "deterministic", "trace_steps"}
     assert all(inputs[key].advanced for key in rare)
     assert not any(inputs[key].advanced for key in paper)
+    # The first is the default; the others stand in workflows that were saved.
+    assert inputs["precision"].options == ["auto", "as loaded", "float32", "bfloat16"]
 
 
 def test_types_of_the_host_where_it_has_them(nodes):

@@ -73,7 +73,7 @@ def test_fast_and_small_paths_of_the_speed_benchmark(small, quality, monkeypatch
         (loaded, "float32", "off", None),
         (loaded, "float32", "all", 1),
         (loaded, "bfloat16", "auto", None),
-        (torch.float8_e4m3fn, "as loaded", "auto", None),
+        (torch.float8_e4m3fn, "auto", "auto", None),
     ]
     drifts = [row["drift"] for row in rows]
     assert drifts[1] == pytest.approx(drifts[0], rel=1e-3) and drifts[1] != drifts[2] != drifts[3]
