@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import comfy.model_sampling
 import torch
 from comfy import model_management
+from comfy.ldm.modules import attention
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
@@ -85,7 +86,7 @@ class HostField:
         conds = {k: c.process_cond(batch_size=len(x_t)).cond for k, c in conds.items()}
         self.hooks.marks = y.marks
         try:
-            x0 = self.base.apply_model(x_t, t, **conds)
+            x0 = self.base.apply_model(x_t, t, transformer_options=_attention(), **conds)
         finally:
             self.hooks.marks = None
         return (x_t - x0).float() / t.float().view(-1, *[1] * (x_t.ndim - 1))
@@ -97,6 +98,13 @@ class HostField:
     def latents_out(self, latents: Tensor) -> Tensor:
         """The reverse of `latents_in`."""
         return self.base.process_latent_out(latents)
+
+
+def _attention() -> dict:
+    """PyTorch's attention where the host was started with one that has no backward pass."""
+    if model_management.sage_attention_enabled() or model_management.flash_attention_enabled():
+        return {"optimized_attention_override": lambda _, *given, **named: attention.attention_pytorch(*given, **named)}
+    return {}
 
 
 def check_model(model) -> None:

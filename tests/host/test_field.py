@@ -1,10 +1,11 @@
-"""The private copy's position embeddings: what is kept of them, and that velocities are the same."""
+"""The private copy's position embeddings and its attention."""
 
 import contextlib
 
 import pytest
 import runs
 import torch
+from loop import move
 
 
 @pytest.mark.parametrize("whole", [11, 12])
@@ -52,3 +53,36 @@ def test_a_run_keeps_what_its_largest_pictures_take(models, dataset, monkeypatch
     runs.customise(models, dataset, job)
     (size,) = {i.latents.shape[-1] for i in dataset.items}
     assert sides == [size // 2 + size // 2 % 2]
+
+
+@pytest.mark.parametrize("option", ["use_sage_attention", "use_flash_attention", None])
+def test_an_attention_without_a_backward_pass_is_not_trained_through(models, dataset, monkeypatch, option):
+    """The host's options for one leave velocities and gradients as they are; any other attention of it is used."""
+    from comfy.cli_args import args
+    from comfy.ldm.modules import attention
+    from comfy.ldm.modules.diffusionmodules import mmdit
+
+    @attention.wrap_attn
+    def kernel(*given, **named):
+        calls.append(1)
+        with torch.no_grad():
+            return attention.attention_pytorch(*given, **named)
+
+    def step(trainee):
+        texts = [dataset.items[0].texts.complete]
+        v = trainee.run("learner", torch.ones(1, 16, 8, 8), torch.tensor([0.5]), texts)
+        weights = trainee.branches.parameters("learner")
+        return v.detach(), torch.autograd.grad(v.square().mean(), weights, materialize_grads=True)
+
+    calls = []
+    with runs.at_work(models, dataset, runs.job(input_token=False)) as (trainee, _):
+        move(trainee)
+        v, plain = step(trainee)
+        monkeypatch.setattr(mmdit, "optimized_attention", kernel)
+        if option:
+            monkeypatch.setattr(args, option, True)
+        again, found = step(trainee)
+    torch.testing.assert_close(again, v, rtol=1e-4, atol=1e-4)
+    assert bool(calls) == (option is None)
+    found, plain = (torch.cat([g.flatten() for g in gradients]) for gradients in (found, plain))
+    assert (float((found - plain).norm() / plain.norm()) < 1e-4) == (option is not None)
