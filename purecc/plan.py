@@ -61,7 +61,8 @@ class Demand:
         samples: the most that go through together without one.
         each: what each of these holds.
         state: gradients and the optimiser's moments.
-        resident: weights, which are there already.
+        resident: weights that are on the device already.
+        elsewhere: weights that are not, and come when a pass needs them.
     """
 
     footprint: Footprint
@@ -69,15 +70,16 @@ class Demand:
     each: int
     state: int
     resident: int
+    elsewhere: int = 0
 
     def needs(self, count: int, limit: int | None) -> int:
         """Bytes in all; passes without gradient come first, when nothing is kept yet."""
         peak = max(self.footprint.peak(count), self.each * min(self.samples, limit or self.samples))
-        return int(peak * (1 + ROUNDING)) + self.state + WORKSPACE + self.resident
+        return int(peak * (1 + ROUNDING)) + self.state + WORKSPACE + self.resident + self.elsewhere
 
     def room(self, free: int) -> int:
         """How large a peak may be where so many bytes are free beside the resident ones."""
-        return int((free - self.state - WORKSPACE) / (1 + ROUNDING))
+        return int((free - self.elsewhere - self.state - WORKSPACE) / (1 + ROUNDING))
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Plan:
         needs: bytes in all; None where nothing was counted.
         has: bytes that there are in all for it, where it needs more; else None.
         seconds: about how long the steps will take; None where no pass was timed.
+        elsewhere: bytes of weights that are not on the device: every pass fetches them.
     """
 
     count: int
@@ -99,12 +102,15 @@ class Plan:
     needs: int | None = None
     has: int | None = None
     seconds: float | None = None
+    elsewhere: int = 0
 
     def __str__(self) -> str:
         """Such as "needs about 6.9 GB; checkpointing 18 of 24 blocks; about 4 minutes"."""
         parts = [] if self.needs is None else [f"needs about {self.needs / 1e9:.1f} GB"]
         if self.has is not None:
             parts.append(f"there are {self.has / 1e9:.1f} GB, so it may fail")
+        if round(self.elsewhere / 1e9, 1):
+            parts.append(f"{self.elsewhere / 1e9:.1f} GB of weights are not on the GPU, and fetched by every pass")
         parts.append(f"checkpointing {self.count} of {self.blocks} blocks" if self.count else "no checkpointing")
         if self.pass_limit is not None:
             parts.append(f"{self.pass_limit} sample{'s' * (self.pass_limit > 1)} a pass without gradient")
@@ -142,7 +148,7 @@ def choose(demand: Demand, free: int, count: int | None = None, limit: int | Non
     if count is None:
         count = next((n for n in range(blocks + 1) if peak(n) <= room), min(range(blocks + 1), key=peak))
     needs, has = demand.needs(count, limit), demand.resident + free
-    return Plan(count, blocks, limit, needs, None if needs <= has else has)
+    return Plan(count, blocks, limit, needs, None if needs <= has else has, elsewhere=demand.elsewhere)
 
 
 def samples(recipe: Recipe, batch: int) -> tuple[int, int]:

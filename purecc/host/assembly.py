@@ -24,7 +24,7 @@ from .conditioning import HostConditioner, PromptCache, TokenEncoder, token_enco
 from .embeddings import word_vectors
 from .field import HostField, check_model, private_field
 from .job import Job
-from .rescue import SMALLER_ENCODERS, SMALLER_WEIGHTS, clearly
+from .rescue import LESS_AT_ONCE, SMALLER_ENCODERS, SMALLER_WEIGHTS, clearly
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,19 @@ class Assembly:
     field: HostField
     branches: Branches
     encoder: TokenEncoder | None = None
+
+    @torch.no_grad()
+    def load(self) -> None:
+        """Loads all private copies in one call, in which the host unloads none of them for another.
+
+        To be called whenever it may have unloaded one, as it does to load a VAE.
+
+        Raises:
+            OutOfMemory: they do not fit together.
+        """
+        parts = [part for part in (self.field, self.encoder) if part is not None]
+        with clearly("loading what takes part in training", LESS_AT_ONCE if self.encoder else SMALLER_WEIGHTS):
+            model_management.load_models_gpu([part.patcher for part in parts], force_full_load=True)
 
 
 @contextmanager
@@ -89,7 +102,9 @@ def assembled(
         branches = Branches(field.module)
         stack.callback(branches.remove)
         trainee = _trainee(field, branches, caches, encoder, dataset, job, extractor)
-        yield Assembly(trainee, field, branches, encoder)
+        made = Assembly(trainee, field, branches, encoder)
+        made.load()  # loading the model may have had the host unload the encoders
+        yield made
 
 
 def _caches(stack, model, clip, dataset, job, extractor, more: Sequence[str]) -> dict[str, PromptCache]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 from torch import Tensor, nn
 
@@ -99,15 +100,17 @@ class TokenEncoder:
     would hold gigabytes.
 
     Attributes:
+        patcher: the copy as the host loads it.
         model: both.
     """
 
-    def __init__(self, model: nn.Module, clip: CLIP, device: torch.device):
-        self.model = model
+    def __init__(self, patcher: ModelPatcher, clip: CLIP):
+        self.patcher = patcher
+        self.model = model = patcher.model
         self.model.reset_clip_options()
         if clip.layer_idx is not None:
             self.model.set_clip_options({"layer": clip.layer_idx})
-        self.model.set_clip_options({"execution_device": device})
+        self.model.set_clip_options({"execution_device": patcher.load_device})
         for name in (n for n in embeddings.ENCODERS if getattr(model, n, None) is not None):
             layers = getattr(model, name).transformer.text_model.encoder.layers
             # A layer adds in place to what it is given, which backward needs as it was.
@@ -156,7 +159,7 @@ class HostConditioner:
 def token_encoder(clip: CLIP) -> Iterator[TokenEncoder]:
     """CLIP-L and CLIP-G of the user's CLIP as a private copy on the device; T5 is not copied."""
     with private_copy(clip.patcher, without=("t5xxl",)) as private:
-        yield TokenEncoder(private.model, clip, private.load_device)
+        yield TokenEncoder(private, clip)
 
 
 def _window(clip: CLIP) -> int:

@@ -37,10 +37,11 @@ class HostField:
         hooks: the layer-wise vectors' way in; follows the marks of the conditioning of each pass.
         checkpointing: which joint blocks are computed again in the backward pass; none at first.
         device: where it computes.
+        patcher: the copy as the host loads it.
     """
 
     def __init__(self, patcher: ModelPatcher):
-        self._patcher = patcher
+        self.patcher = patcher
         self.base: BaseModel = patcher.model
         self.module: nn.Module = self.base.diffusion_model
         self.text_blocks: Sequence[nn.Module] = self.module.joint_blocks
@@ -57,11 +58,6 @@ class HostField:
     def loss_scale(self) -> float:
         """See VelocityField."""
         return FLOAT16_LOSS_SCALE if self.dtype == torch.float16 else 1.0
-
-    @torch.no_grad()
-    def return_to_device(self) -> None:
-        """Loads the copy again if drawing a sample had the host unload it."""
-        model_management.load_models_gpu([self._patcher], force_full_load=True)
 
     def keep_positions(self, shapes: Iterable[Sequence[int]]) -> None:
         """Keeps of the position embeddings the middle that latents of these shapes (C, H, W) take; others then fail.

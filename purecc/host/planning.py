@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 from comfy import model_management
+from torch import nn
 
 from ..dataset import ConceptDataset
 from ..field import Conditioner
@@ -72,12 +73,13 @@ def _chosen(assembly: Assembly, dataset: ConceptDataset, job: Job) -> Plan:
     if model_management.is_device_cpu(field.device):
         return Plan(count or 0, blocks, limit)
     modules = [field.base] if encoder is None else [field.base, encoder.model]
-    resident = sum(w.nbytes for m in modules for w in (*m.parameters(), *m.buffers()))
-    asked = demand(field, assembly.trainee, dataset, job, resident)
+    asked = demand(field, assembly.trainee, dataset, job, *_weights(modules, field.device))
     return choose(asked, int(model_management.get_free_memory(field.device)), count, limit)
 
 
-def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, resident: int = 0) -> Demand:
+def demand(
+    field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job, resident: int = 0, elsewhere: int = 0
+) -> Demand:
     """What a job asks of memory at its largest pictures; nothing is computed but prompts with the trained token.
 
     Args:
@@ -86,6 +88,7 @@ def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job
         dataset: the references.
         job: what to train.
         resident: bytes of weights on the device.
+        elsewhere: bytes of weights that are not.
     """
     shape = max((tuple(i.latents.shape[1:]) for i in dataset.items), key=lambda s: s[1] * s[2])
     graded, still = samples(job.recipe, job.settings.batch)
@@ -98,7 +101,14 @@ def demand(field: HostField, trainee: Trainee, dataset: ConceptDataset, job: Job
     footprint = replace(footprint, outside=footprint.outside + encoding)
     trained = [*trainee.branches.parameters(LEARNER), *learner.embedding.trainable]
     state = 3 * sum(w.nbytes for w in trained)  # a gradient, and AdamW's two moments
-    return Demand(footprint, still, -(-dry.still(still) // max(1, still)), state, resident)
+    return Demand(footprint, still, -(-dry.still(still) // max(1, still)), state, resident, elsewhere)
+
+
+def _weights(modules: Sequence[nn.Module], device: torch.device) -> tuple[int, int]:
+    """Bytes of weights on a device, and of those that are not; the host leaves some where it was started so."""
+    weights = [w for m in modules for w in (*m.parameters(), *m.buffers())]
+    there = sum(w.nbytes for w in weights if w.device.type == device.type)
+    return there, sum(w.nbytes for w in weights) - there
 
 
 def _encoding(conditioner: Conditioner, texts: Sequence[str]) -> int:

@@ -31,6 +31,7 @@ NO_ROOM = "The GPU ran out of memory while {doing}. {instead}, or close other pr
 SMALLER_PICTURES = "Use a smaller resolution in Concept Dataset"
 SMALLER_ENCODERS = "Load the text encoders in a smaller precision (T5-XXL in fp8)"
 SMALLER_WEIGHTS = "Load the model in a smaller precision (Load Diffusion Model, weight_dtype fp8_e4m3fn)"
+LESS_AT_ONCE = f"{SMALLER_WEIGHTS}, turn input_token off"
 
 Result = TypeVar("Result")
 

@@ -178,7 +178,7 @@ class _Watch:
                 previews = self._drawn()
         self._listener.step(step, previews)
         if previews is not None:
-            self._assembly.field.return_to_device()
+            self._assembly.load()
         self._steering.keep(step, lambda name: self.adapter(name, history))
         return wishes.stop
 

@@ -205,7 +205,7 @@ def test_velocities_and_gradients_are_those_of_the_hosts_own_code(world, clip, v
             model.reset_clip_options()
             out = [plainly(model, tokens, embedding.tokens) for tokens in texts]
         else:
-            out = conditioning.TokenEncoder(model, clip, torch.device("cpu")).encode(texts, embedding.tokens)
+            out = conditioning.TokenEncoder(private, clip).encode(texts, embedding.tokens)
         generator = torch.Generator().manual_seed(0)
         loss = sum((x * torch.randn(x.shape, generator=generator)).sum() for one in out for x in one)
         said.append((out, torch.autograd.grad(loss, list(embedding.tokens.values()))))
@@ -224,7 +224,8 @@ def test_what_is_kept_for_backward_is_each_layers_input(world, clip, vectors):
     from purecc_pack.purecc.live_bytes import LiveBytes
 
     _, embedding, cache = conditioner(world, clip, vectors)
-    model = world.enter_context(copies.private_copy(clip.patcher, without=("t5xxl",))).model.half()
+    private = world.enter_context(copies.private_copy(clip.patcher, without=("t5xxl",)))
+    model = private.model.half()
     model.reset_clip_options()
     texts = [cache.tokens(text) for text in (TEXTS[0], TEXTS[1], TEXTS[3])]
 
@@ -239,7 +240,7 @@ def test_what_is_kept_for_backward_is_each_layers_input(world, clip, vectors):
         return [plainly(model, tokens, embedding.tokens) for tokens in some]
 
     plain = [kept(one_by_one, texts[:n])[0] for n in (1, 2, 3)]
-    encoder = conditioning.TokenEncoder(model, clip, torch.device("cpu"))
+    encoder = conditioning.TokenEncoder(private, clip)
     ours = [kept(encoder.encode, texts[:n], embedding.tokens)[0] for n in (1, 2, 3)]
     inputs = 0
     for name, rows in vectors.items():

@@ -4,14 +4,16 @@ import pytest
 import torch
 
 
-def demand(plain=(10, 10, 10, 10), again=(1, 1, 1, 1), outside=5, passing=2, samples=4, each=3, state=0, resident=100):
+def demand(
+    plain=(10, 10, 10, 10), again=(1, 1, 1, 1), outside=5, passing=2, samples=4, each=3, state=0, resident=100, more=0
+):
     """In units in which neither rounding nor workspace is seen."""
     from purecc_pack.purecc.plan import Demand, Footprint
 
     unit = 10**12
     blocks = tuple(unit * b for b in plain), tuple(unit * b for b in again)
     footprint = Footprint(*blocks, unit * outside, unit * passing, unit * passing)
-    return Demand(footprint, samples, unit * each, unit * state, unit * resident)
+    return Demand(footprint, samples, unit * each, unit * state, unit * resident, unit * more)
 
 
 def chosen(free, demand, **values):
@@ -58,6 +60,14 @@ def test_state_and_weights_are_needed_too():
     assert plan.count == 1, "52 - 7 is less than 47"
     assert plan.needs == pytest.approx((38 * 1.05 + 7 + 100) * 10**12 + WORKSPACE)
     assert chosen(47, demand()).needs == pytest.approx((47 * 1.05 + 100) * 10**12 + WORKSPACE)
+
+
+def test_weights_that_are_not_there_need_room_like_all_else():
+    plan = chosen(47 + 8, demand(more=9))
+    assert plan.count == 1 and plan.has is None, "55 - 9 is less than 47"
+    assert plan.needs == chosen(47, demand(resident=109), count=1).needs, "as much as if they were there"
+    assert chosen(20 + 9, demand(more=9)).has is None and chosen(20 + 8, demand(more=9)).has is not None
+    assert "; 9000.0 GB of weights are not on the GPU, and fetched by every pass; " in str(plan)
 
 
 def test_a_plan_says_itself():
