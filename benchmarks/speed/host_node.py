@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest import mock
 
 import torch
@@ -72,15 +73,16 @@ def _run(
         "bypass_mode": bypass,
     }
     samples = torch.cat([i.latents[:1] for i in references.dataset.items])
-    listed = {k: [v] for k, v in values.items()}
+    listed, dtypes = {k: [v] for k, v in values.items()}, [None]
 
     def work() -> None:
         parts.begin("set up")
-        with _following(steps, parts), torch.inference_mode():
+        with _following(steps, parts, dtypes), torch.inference_mode():
             nodes_train.TrainLoraNode.execute(latents=[{"samples": samples}], positive=positive, **listed)
 
     try:
-        return attempted(steps, work, parts.seconds)
+        found = attempted(steps, work, parts.seconds)
+        return replace(found, dtype=dtypes[-1])
     finally:
         model_management.unload_all_models()
         gc.collect()
@@ -88,15 +90,16 @@ def _run(
 
 
 @contextmanager
-def _following(steps: clock.Steps, parts: clock.Parts) -> Iterator[None]:
-    """Tells when the node's first step begins and when each of its steps is done."""
+def _following(steps: clock.Steps, parts: clock.Parts, dtypes: list[torch.dtype | None]) -> Iterator[None]:
+    """Tells when the node's first step begins, what it computes in, and when each of its steps is done."""
     sample = nodes_train.TrainSampler.sample
 
-    def begun(self, *args, **options):
+    def begun(self, guider, *args, **options):
+        dtypes.append(guider.inner_model.get_dtype_inference())
         self.optimizer.register_step_post_hook(lambda *_: steps.finished())
         parts.end()
         steps.begin()
-        return sample(self, *args, **options)
+        return sample(self, guider, *args, **options)
 
     with mock.patch.object(nodes_train.TrainSampler, "sample", begun):
         yield

@@ -51,6 +51,7 @@ class Measured:
         grown: bytes that live tensors took more after the last step than after the warm-up.
         note: what is to be said, such as "out of memory".
         details: further figures of this one row.
+        dtype: what the transformer computed in; None where memory did not suffice to tell.
     """
 
     seconds: list[float]
@@ -61,6 +62,7 @@ class Measured:
     grown: int | None = None
     note: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype | None = None
 
 
 def attempted(steps: clock.Steps, work: Callable[[], object], parts: Mapping[str, float]) -> Measured:
@@ -105,7 +107,7 @@ class Row:
         accuracy: see `accuracy.compare`; None in all rows but these.
         note: see Measured.
         details: see Measured.
-        about: device, versions, command.
+        about: device, what the transformer computed in, versions, command.
     """
 
     who: str
@@ -165,7 +167,7 @@ def row(
         note=m.note,
         details=m.details,
         accuracy=accuracy,
-        about=about,
+        about={**about, "dtype": str(m.dtype).removeprefix("torch.")},
     )
 
 

@@ -64,10 +64,13 @@ def write(path: Path, size: Size, device: torch.device, seed: int = 0) -> Path:
 
 
 def load(path: Path, size: Size) -> Models:
-    """The checkpoint through the host's own loader."""
-    options = {"clip_l_model_config": _clip_l(size)}
+    """The checkpoint through the host's own loader, the transformer's weights in the size's dtype.
+
+    Left to itself the host takes float16 on a GPU, and its trainer would then cast every weight at every pass.
+    """
+    options = {"model_options": {"dtype": size.dtype}, "te_model_options": {"clip_l_model_config": _clip_l(size)}}
     with torch.inference_mode():
-        return Models(*comfy.sd.load_checkpoint_guess_config(str(path), te_model_options=options)[:3])
+        return Models(*comfy.sd.load_checkpoint_guess_config(str(path), **options)[:3])
 
 
 def load_fp8(path: Path):

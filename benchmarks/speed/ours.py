@@ -84,10 +84,11 @@ def measure(
 def _steps(
     world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool, shape: Shape, before, looked: bool
 ) -> Measured:
+    dtype = assembly.field.dtype
     try:
         plan, seconds = world.plan(assembly, dataset, job, (*key, shape.pixels))
     except TOO_LITTLE:
-        return Measured([], parts=before, note=OUT_OF_MEMORY)
+        return Measured([], parts=before, note=OUT_OF_MEMORY, dtype=dtype)
     loop = replace(job.settings, pass_limit=plan.pass_limit)
 
     def run(trainee: Trainee, count: int, finished: Callable) -> None:
@@ -96,7 +97,7 @@ def _steps(
 
     steps = clock.Steps(world.device, shape.warmup, shape.timed)
     work = partial(run, assembly.trainee, steps.total, lambda _: steps.finished())
-    found = attempted(steps, work, {**before, "plan": seconds})
+    found = replace(attempted(steps, work, {**before, "plan": seconds}), dtype=dtype)
     if not found.note:
         details = inside(assembly.trainee, world.device, run) if looked else {}
         found = replace(found, details={"plan": str(plan), **details})
@@ -105,28 +106,33 @@ def _steps(
 
 def accuracies(
     world: World, name: str, configurations: Mapping[str, Configuration], wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """(configuration, errors) of a step of a stage beside plain float32 on the same weights; see `accuracy.compare`."""
+) -> Iterator[tuple[str, torch.dtype, dict[str, float]]]:
+    """(configuration, what it computed in, errors) of a step of a stage beside plain float32 on the same weights.
+
+    See `accuracy.compare`.
+    """
     direction = getattr(stages.STAGES[name].recipe, "direction", None)
     for key, configuration in configurations.items():
         if not wanted(key):
             continue
         plain = Configuration(stages.PLAIN, fp8=configuration.fp8)
-        found = [_observation(world, name, k, c) for k, c in ((key, configuration), (str(plain.base), plain))]
-        yield key, accuracy.compare(*found, direction)
+        (found, dtype), (expected, _) = (
+            _observation(world, name, k, c) for k, c in ((key, configuration), (str(plain.base), plain))
+        )
+        yield key, dtype, accuracy.compare(found, expected, direction)
 
 
 def _observation(
     world: World, name: str, key: str, configuration: Configuration, assembly: Assembly | None = None
-) -> accuracy.Observation:
-    """A step in a configuration, on a fresh assembly; as it was seen before, if it was."""
+) -> tuple[accuracy.Observation, torch.dtype]:
+    """A step in a configuration and what it computed in, on a fresh assembly; as it was seen before, if it was."""
     if (name, key) not in world.observed:
         job = stages.job(stages.STAGES[name], configuration, world.size)
         fresh = _prepared(world, configuration, job, clock.Parts(world.device))
         with fresh if assembly is None else nullcontext(assembly) as assembly:
             world.plan(assembly, world.dataset, job, (name, configuration.base, world.smallest))
             seen = _with_halves(assembly, world.dataset), job, _random_pool(world.dataset, job)
-            world.observed[name, key] = accuracy.observe(assembly.trainee, *seen)
+            world.observed[name, key] = accuracy.observe(assembly.trainee, *seen), assembly.field.dtype
     return world.observed[name, key]
 
 
@@ -149,6 +155,7 @@ def _prepared(
         entered = assembled(model, clip, world.dataset, job, _told(parts), theta1, job.pool_prompts)
         with mock.patch.object(Branches, "__init__", timed_init):
             assembly = stack.enter_context(entered)
+        configuration.check(assembly.field, world.size)
         pictures = [world.dataset, *(world.built[s.pixels].dataset for s in shapes)]
         assembly.field.keep_positions(i.latents.shape[1:] for dataset in pictures for i in dataset.items)
         parts.end()

@@ -63,6 +63,7 @@ class ReleasedStep:
         self.encoders = [parts.clip(size.encoders[name], size, device) for name in ("clip_l", "clip_g")]
         self.t5 = parts.t5(size.encoders["t5xxl"], size, device)
         self.vae = parts.autoencoder(size, device)
+        self.dtype = self.frozen.pos_embed.proj.weight.dtype
         self.optimiser = torch.optim.AdamW(self.weights, 1e-4, (0.9, 0.999), weight_decay=1e-4, fused=True)
         self.generator = torch.Generator(device).manual_seed(seed)
         times = torch.linspace(TIMES, 1, TIMES, device=device) / TIMES

@@ -122,7 +122,7 @@ def _run(step: ReleasedStep, shape: Shape) -> Measured:
             step(shape.pixels, shape.batch, laps[-1])
             steps.finished()
 
-    found = attempted(steps, work, {})
+    found = replace(attempted(steps, work, {}), dtype=step.dtype)
     if found.note:
         step.optimiser.zero_grad(set_to_none=True)
         return found

@@ -66,8 +66,9 @@ def tables(records: Sequence[Record]) -> str:
         about = own[-1]["about"]
         ceilings = statistics.median(r["ceiling"] for r in own)
         versions = ", ".join(f"{k} {about[k]}" for k in ("torch", "peft", "ComfyUI"))
+        dtypes = ", ".join(dict.fromkeys(r["about"]["dtype"] for r in own))
         out.append(
-            f"## Measured: {device}, {size} ({about['dtype']})\n{versions}; a large matrix product reaches "
+            f"## Measured: {device}, {size} ({dtypes})\n{versions}; a large matrix product reaches "
             f"{ceilings:.4g} TFLOP/s. Commands: {', '.join(f'`{c}`' for c in _commands(own))}."
         )
         if size != "SD3.5 Medium":

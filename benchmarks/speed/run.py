@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         raise SystemExit("There is no GPU: true shapes would take hours here. Add --small.")
     shapes = _shapes(size, options)
     out = options.out or (options.folder / "small.jsonl" if options.small else RESULTS)
-    about = _about(device, size, arguments)
+    about = _about(device, arguments)
     checkpoint = models.write(options.folder / f"{size.name.replace(' ', '-')}.safetensors", size, device)
     loaded = models.load(checkpoint, size)
     built = {p: references(loaded, p) for p in dict.fromkeys(s.pixels for s in shapes)}
@@ -117,13 +117,12 @@ def _shapes(size: Size, options) -> list[Shape]:
     return [Shape(p, b, *steps[p]) for p, b in pairs]
 
 
-def _about(device: torch.device, size: Size, arguments: Sequence[str] | None) -> dict[str, str]:
+def _about(device: torch.device, arguments: Sequence[str] | None) -> dict[str, str]:
     given = sys.argv[1:] if arguments is None else [str(a) for a in arguments]
     threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU ({platform.machine()}, {threads})"
     return {
         "device": name,
-        "dtype": str(size.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "peft": peft.__version__,
         "ComfyUI": comfyui_version.__version__,

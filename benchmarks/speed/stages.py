@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from purecc_pack.purecc import fitting, recipes
 from purecc_pack.purecc.branches import LoraSpec
+from purecc_pack.purecc.host.field import PRECISIONS, HostField
 from purecc_pack.purecc.host.job import Job
 from purecc_pack.purecc.pool import POOL_PROMPTS
 from purecc_pack.purecc.settings import Settings
@@ -90,7 +93,24 @@ class Configuration:
     @property
     def base(self) -> tuple:
         """What decides on the private copy: those with an equal one can share it."""
-        return self.fp8, self.job.get("precision", "as loaded")
+        return self.fp8, self.precision
+
+    @property
+    def precision(self) -> str:
+        """What the base is asked to compute in."""
+        return self.job.get("precision", Job.precision)
+
+    def check(self, field: HostField, size: Size) -> torch.dtype:
+        """What a private copy computes in, which is to be what its rows are taken for.
+
+        Raises:
+            RuntimeError: it is something else.
+        """
+        eight_bit = torch.bfloat16 if field.device.type != "cpu" else size.dtype
+        wanted = PRECISIONS[self.precision] or (eight_bit if self.fp8 else size.dtype)
+        if field.dtype != wanted:
+            raise RuntimeError(f"The base computes in {field.dtype} and not in {wanted}: its times would mislead.")
+        return field.dtype
 
 
 LEAN = "pure learning, layer-wise", "pure learning, frozen token"

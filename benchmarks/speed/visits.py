@@ -121,8 +121,8 @@ def _found(visit: Visit, world: World, log: Log, options: Namespace, out: Path) 
             yield "ours", name, visit.stage, at, 1, found, None
     elif visit.who == "accuracy":
         wanted = log.asked("accuracy", visit.stage)
-        for name, errors in ours.accuracies(world, visit.stage, chosen, lambda name: wanted(name, shape)):
-            yield "accuracy", name, visit.stage, shape, 1, Measured([]), errors
+        for name, dtype, errors in ours.accuracies(world, visit.stage, chosen, lambda name: wanted(name, shape)):
+            yield "accuracy", name, visit.stage, shape, 1, Measured([], dtype=dtype), errors
     elif visit.who == "whole" and log.wants("whole", _BOTH, visit.shapes, chosen):
         sampling = whole.Sampling(world, shape.pixels)
         if visit.first:

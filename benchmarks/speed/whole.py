@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import torch
 from comfy import model_management, utils
@@ -15,6 +17,8 @@ from torch import Tensor
 from purecc_pack.purecc import files
 from purecc_pack.purecc.files import Adapter
 from purecc_pack.purecc.history import History, Step
+from purecc_pack.purecc.host import assembly
+from purecc_pack.purecc.host.field import HostField, private_field
 from purecc_pack.purecc.host.session import customise
 from speed import clock, memory, stages
 from speed.measured import OUT_OF_MEMORY, TOO_LITTLE, Measured, Shape
@@ -34,7 +38,7 @@ def train(
 
     θ1 is what the first stage leaves, or is given.
     """
-    parts, held = clock.Parts(world.device), []
+    parts, held, dtypes = clock.Parts(world.device), [], [None]
 
     def watch(step: Step) -> None:
         if step.number in (2, steps):
@@ -51,7 +55,7 @@ def train(
             for name in names:
                 parts.begin(name)
                 job = stages.job(stages.STAGES[name], configuration, world.size, steps=steps, batch=shape.batch)
-                with torch.inference_mode():
+                with torch.inference_mode(), _copies(world, configuration, dtypes):
                     outcome = customise(world.model(configuration), world.models.clip, dataset, job, listener, adapter)
                 adapter, history = outcome.adapter, outcome.history
                 if adapter.kind == "extractor":
@@ -61,12 +65,26 @@ def train(
                 files.save(adapter, Path(folder) / "loras", Path(folder) / "embeddings")
             parts.end()
         except TOO_LITTLE:
-            return Measured([], note=OUT_OF_MEMORY)
+            return Measured([], note=OUT_OF_MEMORY, dtype=dtypes[-1])
         peak, context = memory.peak_reserved(world.device), memory.context(world.device)
     details = {"steps of each stage": steps, **parts.seconds, **_halves(history)}
     grown = held[-1] - held[-2] if steps > 2 else None
     seconds = [sum(parts.seconds.values())]
-    return Measured(seconds, None, peak, {}, context, grown, "; ".join(listener.notes), details)
+    return Measured(seconds, None, peak, {}, context, grown, "; ".join(listener.notes), details, dtypes[-1])
+
+
+@contextmanager
+def _copies(world: World, configuration: Configuration, dtypes: list[torch.dtype | None]) -> Iterator[None]:
+    """Tells what the private copies of runs compute in."""
+
+    @contextmanager
+    def watched(*given) -> Iterator[HostField]:
+        with private_field(*given) as field:
+            dtypes.append(configuration.check(field, world.size))
+            yield field
+
+    with mock.patch.object(assembly, "private_field", watched):
+        yield
 
 
 def _halves(history: History) -> dict[str, float]:
@@ -114,4 +132,5 @@ class Sampling:
             "difference": float((picture - self._picture).abs().max()),
         }
         peak, context = memory.peak_reserved(device), memory.context(device)
-        return Measured(steps.seconds, steps.first, peak, {}, context, steps.grown, details=details)
+        dtype = self._world.models.model.model.get_dtype_inference()
+        return Measured(steps.seconds, steps.first, peak, {}, context, steps.grown, details=details, dtype=dtype)

@@ -60,7 +60,7 @@ class World:
         size: their shapes.
         built: the references at every side of a picture.
         demands: (demand, seconds) of the dry runs that were made.
-        observed: a step by (stage, configuration), plain ones among them.
+        observed: a step, and what it computed in, by (stage, configuration); plain ones among them.
     """
 
     models: Models
@@ -68,7 +68,7 @@ class World:
     size: Size
     built: Mapping[int, References]
     demands: dict[tuple, tuple] = field(default_factory=dict)
-    observed: dict[tuple[str, str], accuracy.Observation] = field(default_factory=dict)
+    observed: dict[tuple[str, str], tuple[accuracy.Observation, torch.dtype]] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

@@ -64,6 +64,29 @@ def test_every_row_is_there_and_whole(results):
         assert r["about"]["device"].startswith("CPU") and "--small" in r["about"]["command"]
 
 
+def test_every_row_says_what_it_computed_in(results):
+    _, records, _ = results
+    assert {r["configuration"] for r in records if r["about"]["dtype"] == "bfloat16"} == {"half"}
+    assert {r["about"]["dtype"] for r in records if r["configuration"] != "half"} == {"float32"}
+
+
+def test_times_of_another_precision_are_refused(speed, comfyui):
+    from types import SimpleNamespace
+
+    from speed import stages
+
+    def check(computed, device="cpu", dtype=torch.bfloat16, **values):
+        field = SimpleNamespace(dtype=computed, device=torch.device(device))
+        return stages.Configuration(**values).check(field, dataclasses.replace(speed.SMALL, dtype=dtype))
+
+    assert check(torch.bfloat16) == check(torch.bfloat16, fp8=True) == torch.bfloat16
+    assert check(torch.bfloat16, "cuda", torch.float32, fp8=True) == torch.bfloat16
+    assert check(torch.float32, job=stages.PLAIN) == torch.float32
+    for given in ({}, {"fp8": True}, {"device": "cuda", "fp8": True}, {"job": stages.PLAIN}):
+        with pytest.raises(RuntimeError, match="float16 and not in"):
+            check(torch.float16, **given)
+
+
 def test_what_targets_ask_for_comes_first(results):
     _, records, _ = results
     kinds = [(r["who"], r["pixels"]) for r in records]
@@ -198,12 +221,16 @@ def test_a_plan_is_counted_once(results, speed, monkeypatch, fp8):
 
 
 def test_half_precision_throughout(speed, tmp_path):
-    """Every network's weights in bfloat16 as on a GPU, and the released step and the host's trainer computing in it."""
+    """Every network's weights in bfloat16 and all that is measured computing in it, where the host prefers float16."""
+    from comfy import model_management
+
     half = dataclasses.replace(speed.SMALL, name="small, half", dtype=torch.bfloat16)
     line = ["--small", "--shapes", "64x2", "--whole-steps", "2", "--folder", tmp_path]
     line += ["--stages", "pure learning, layer-wise", "--configurations", "fast", "small, fp8, 5 GiB"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speed, "SMALL", half)
+        for choice in ("should_use_fp16", "should_use_bf16"):  # as on a GPU
+            patch.setattr(model_management, choice, lambda *given, **named: True)
         rows = speed.main([str(a) for a in line])
     found = {(r.who, r.configuration) for r in rows}
     assert {who for who, _ in found} == {"ours", "released", "host", "whole", "accuracy", "sampler"}
