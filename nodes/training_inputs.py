@@ -146,8 +146,8 @@ def rare() -> list[io.Input]:
             "precision",
             options=list(PRECISIONS),
             advanced=True,
-            tooltip="What the frozen model computes in. auto: as it was loaded, but bfloat16 in place of float16 where the "
-            "GPU has it, since gradients can vanish in float16. LoRA and vectors are float32 always.",
+            tooltip="What the frozen model computes in. auto: as it was loaded, but bfloat16 in place of float16 where "
+            "the GPU has it, since gradients can vanish in float16. LoRA and vectors are float32 always.",
         ),
         io.Combo.Input(
             "gradient_checkpointing",
