@@ -70,7 +70,8 @@ def page(rows: Sequence[dict]) -> str:
     lines = [
         "# Fast and small paths, and what is learned\n",
         "`benchmarks/speed/embedded.py`: the robot of the quality benchmark, *anchored*, "
-        f"{rows[0]['steps']} steps; the mean over seeds (each seed).\n",
+        f"{rows[0]['steps']} steps, on a CPU; the mean over seeds (each seed). Weights in fp8 are a rounded base, "
+        "which on a CPU computes in float32.\n",
         f"| way | {' | '.join(FIGURES.values())} |",
         "|---" * (len(FIGURES) + 1) + "|",
     ]
