@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class ConceptItem:
 
 @dataclass(frozen=True)
 class ConceptDataset:
-    """The references of one concept, in an order that does not depend on how they were listed.
+    """The references of one concept, as they were listed.
 
     Attributes:
         items: at least one.
@@ -46,7 +46,10 @@ class ConceptDataset:
     def __post_init__(self) -> None:
         if not self.items:
             raise ValueError("The dataset is empty: connect at least one reference image.")
-        object.__setattr__(self, "items", tuple(sorted(self.items, key=_fingerprint)))
+
+    def by_content(self) -> ConceptDataset:
+        """The same references in an order that does not depend on how they were listed."""
+        return replace(self, items=tuple(sorted(self.items, key=_fingerprint)))
 
 
 def _fingerprint(item: ConceptItem) -> str:

@@ -78,6 +78,7 @@ def customise(
             samples that do not fit are left out.
     """
     check_model(model)
+    listed, dataset = dataset, dataset.by_content()
     targets = layers(job.lora.targets, job.recipe, dataset.kind)
     job = replace(job, lora=replace(job.lora, targets=targets), recipe=fitted(job.recipe, targets, dataset.kind))
     if job.drift_every and not job.drift_prompts:
@@ -97,9 +98,10 @@ def customise(
         if inspection is None:  # which may look at other shapes
             field_.keep_positions(i.latents.shape[1:] for i in dataset.items)
         if needs_mask(job.recipe):
-            dataset = with_masks(trainee, dataset, listener.say)
+            listed = with_masks(trainee, listed, listener.say)
+            dataset = listed.by_content()
             if any(i.mask is not None for i in dataset.items):
-                listener.masks(dataset)
+                listener.masks(listed)
             else:  # a mask of all is none, and needs fewer passes
                 job = replace(job, recipe=replace(job.recipe, masked=False))
         items = tuple(replace(i, latents=field_.latents_in(i.latents)) for i in dataset.items)

@@ -103,15 +103,17 @@ def test_a_style_has_none(models):
     assert find(models, data, said.append) is data and not said
 
 
-def test_training_finds_them_and_shows_them_before_the_first_step(models, dataset):
+@pytest.mark.parametrize("way", [1, -1], ids=["as listed", "listed backwards"])
+def test_training_finds_them_and_shows_them_as_listed_before_the_first_step(models, dataset, way):
+    dataset = replace(dataset, items=dataset.items[::way])
     quiet = runs.Quiet(at_step=lambda step: seen.append(len(quiet.masked)))
     seen = []
     out = runs.customise(models, dataset, job(), quiet)
     (shown,) = quiet.masked
     assert seen == [1] and out.history.steps
     expected = find(models, dataset)
+    assert [i.texts for i in shown.items] == [i.texts for i in expected.items] == [i.texts for i in dataset.items]
     for ours, theirs in zip(shown.items, expected.items, strict=True):
-        assert ours.texts == theirs.texts
         torch.testing.assert_close(ours.mask, theirs.mask)
 
 
@@ -186,9 +188,9 @@ def test_what_cannot_be_right_is_said(dataset):
     assert remarks(with_shares(0.1, 0.3, 0.85)) == ["3 masks; they cover 10% to 85% of their pictures."]
     first, everything, nothing = remarks(with_shares(0.95, 0.3, 0.01))
     assert first == "3 masks; they cover 1% to 95% of their pictures."
-    # the dataset has an order of its own, in which the pictures are shown
-    assert "covers 95% of it, nearly everything" in everything and "masks of your own" in everything
-    assert "covers 1% of it, nearly nothing" in nothing and "Warning" in nothing
+    assert f"the mask of picture 1 ({dataset.items[0].texts.complete!r}) covers 95% of it, nearly everything" in everything
+    assert "masks of your own" in everything
+    assert "the mask of picture 3" in nothing and "covers 1% of it, nearly nothing" in nothing and "Warning" in nothing
     style = replace(dataset, kind="style")
     assert len(remarks(style)) == 1 and "style" in remarks(style)[0]
 

@@ -60,14 +60,16 @@ class TestBatches:
         assert first == same != other
 
 
-def test_a_dataset_is_in_the_order_of_its_content():
+def test_a_dataset_is_as_listed_and_can_be_put_in_the_order_of_its_content():
     from purecc_pack.purecc.dataset import ConceptDataset
 
     items = tuple(item(k) for k in range(5))
     forward, backward = ConceptDataset(items, "robot", "instance"), ConceptDataset(items[::-1], "robot", "instance")
-    assert [i.texts for i in forward.items] == [i.texts for i in backward.items]
-    assert runs.fingerprint(forward) == runs.fingerprint(backward)
-    assert runs.fingerprint(forward) != runs.fingerprint(ConceptDataset(items[:4], "robot", "instance"))
+    assert forward.items == items and backward.items == items[::-1]
+    one, other = forward.by_content(), backward.by_content()
+    assert one.items == other.items and runs.fingerprint(one) == runs.fingerprint(other)
+    assert set(map(id, one.items)) == set(map(id, items)) and one.class_word == "robot"
+    assert runs.fingerprint(one) != runs.fingerprint(ConceptDataset(items[:4], "robot", "instance").by_content())
     with pytest.raises(ValueError, match="at least one reference image"):
         ConceptDataset((), "robot", "instance")
 
