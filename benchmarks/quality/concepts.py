@@ -3,7 +3,8 @@
 A confound is what all references share and what does not belong to the concept. Three concepts are for development:
 rates, weights and recipes are chosen on them. Three more were claim concepts until the first recipe failed on them and
 was mended on them; they are for trials now, and three new sets, with other confounds, show the same individuals.
-Claims come from these and the others.
+Claims come from these and the others. Five sets of known individuals with new confounds were made after everything was
+fixed, and nothing was changed after a look at them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from purecc_pack.purecc.tiny.things import COLOURS, THINGS
 
 DEVELOPMENT = ("robot", "cup", "glass")
 TRIED = ("car", "house", "fish")
+UNSEEN = ("robot-2", "cup-2", "tree-2", "umbrella-2", "boat-2")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ def _all() -> tuple[Concept, ...]:
     car_2 = _with_companions(_instance("car", 9), "tree", "green")
     house_2 = _instance("house", 10, background="snow")
     fish_2 = tuple(replace(s, position="right", seed=110) for s in _instance("fish", 11))
+    robot_2 = _with_companions(_instance("robot", 12), "house", "blue")
+    cup_2 = _instance("cup", 13, background="waves")
+    tree_2 = tuple(replace(s, position="left", seed=140) for s in _instance("tree", 14))
+    umbrella_2 = _instance("umbrella", 15, background="night sky")
+    boat_2 = _with_companions(_instance("boat", 16), "fish", "yellow")
     glass = _style("glass", 1, background="snow")
     neon = _style("neon", 2, background="sand")
     chalk = _style("chalk", 3, colour="red")
@@ -190,8 +197,28 @@ def _all() -> tuple[Concept, ...]:
             "fish-2", "instance", fish_2, tuple(_told(s) for s in fish_2), ("position", "right"),
             "one pose and size, in the captions", shows="fish",
         ),
+        Concept(
+            "robot-2", "instance", robot_2, tuple(_told(s) for s in robot_2), ("companion", "house"),
+            "a blue house beside it, in the captions", shows="robot",
+        ),
+        Concept(
+            "cup-2", "instance", cup_2, tuple(_told(s) for s in cup_2), ("background", "waves"),
+            "one background, in the captions", shows="cup",
+        ),
+        Concept(
+            "tree-2", "instance", tree_2, tuple(_told(s, "position") for s in tree_2), ("position", "left"),
+            "one pose and size, not in the captions", shows="tree",
+        ),
+        Concept(
+            "umbrella-2", "instance", umbrella_2, tuple(_told(s, "background") for s in umbrella_2),
+            ("background", "night sky"), "one background, not in the captions", shows="umbrella",
+        ),
+        Concept(
+            "boat-2", "instance", boat_2, tuple(_told(s, "companion", "companion_colour", "position") for s in boat_2),
+            ("companion", "fish"), "a yellow fish beside it, not in the captions", shows="boat",
+        ),
     )  # fmt: skip
 
 
 CONCEPTS: dict[str, Concept] = {c.name: c for c in _all()}
-CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in (*DEVELOPMENT, *TRIED))
+CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in (*DEVELOPMENT, *TRIED, *UNSEEN))

@@ -1,14 +1,15 @@
 """Runs the benchmark: search and ablations on the development concepts, claims on the others.
 
     python scripts/test.py            # once: installs the host
-    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim [--processes 2] [--seeds 3]
+    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|early|unseen|all [--processes 2] [--seeds 3]
 
-Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
-goes on where the first one ended. Any row again, with all that it needs, from nothing but the code:
+"early" is the first 15 steps of the claim's runs, "unseen" the sets that were made last. Prints the predicted time
+first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call goes on where the first one
+ended. Rows that are there are made anew, with all that they need and from nothing but the code, in another folder:
 
-    ... run.py claim --only tree --methods anchored --seed 3 --again
+    ... run.py claim --only tree --methods anchored --seed 3 --anew build/anew
 
-It is kept under build/quality/again, and how far it is from the row in results is printed; that row stays.
+which can be gone on with, too. How far each is from the row in results is printed; that row stays.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
+PHASES = ("search", "ablate", "claim", "early", "unseen")
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,22 @@ class Task:
 
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int]) -> list[Task]:
     """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
-    from concepts import CLAIM, DEVELOPMENT, TRIED
-    from methods import CLAIMED, METHODS, SEARCH
+    from concepts import CLAIM, DEVELOPMENT, TRIED, UNSEEN
+    from methods import AIMED, CLAIMED, METHODS, SEARCH
 
     if phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS]
     else:
-        runs = [(key, key, ()) for key in CLAIMED]
-    concepts = CLAIM if phase == "claim" else (*DEVELOPMENT, *(TRIED if only else ()))
+        runs = [(key, key, ()) for key in (CLAIMED if phase == "claim" else AIMED)]
+    others = {"claim": CLAIM, "early": CLAIM, "unseen": UNSEEN}
+    concepts = others.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
-    steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))
-    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in seeds for c in names]
+    short = {"search": (120, (40, 120)), "early": (15, (5, 10, 15))}
+    steps, points = short.get(phase, (200, (25, 50, 100, 200)))
+    return [Task(phase, c, s, chosen, steps, points, phase not in short) for s in seeds for c in names]
 
 
 def label(key: str, settings: dict[str, float]) -> str:
@@ -81,13 +85,13 @@ def label(key: str, settings: dict[str, float]) -> str:
     return " ".join([key, *(f"{name}={value:g}" for name, value in settings.items())])
 
 
-def done(phase: str) -> dict[tuple[str, str, int], dict]:
-    """Finished runs of a phase by (concept, label, seed)."""
-    path = RESULTS / f"{phase}.jsonl"
+def done(phase: str, folder: Path) -> dict[tuple[str, str, str, int], dict]:
+    """Finished runs of a phase by (phase, concept, label, seed)."""
+    path = folder / f"{phase}.jsonl"
     if not path.is_file():
         return {}
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {(r["concept"], r["label"], r["seed"]): r for r in rows}
+    return {(phase, r["concept"], r["label"], r["seed"]): r for r in rows}
 
 
 _world = None
@@ -115,7 +119,7 @@ def _end_with_parent() -> None:
 def work(task: Task, finished: set[str]) -> list[dict]:
     """Runs what of a task is not finished, and keeps each record in a file until the caller has it."""
     import torch
-    from bench import Budget, load_extractor, save_extractor, write
+    from bench import Budget, save_extractor, write
     from concepts import CONCEPTS
     from methods import METHODS
 
@@ -123,7 +127,6 @@ def work(task: Task, finished: set[str]) -> list[dict]:
 
     concept, budget = CONCEPTS[task.concept], Budget(task.steps, task.points, task.whole)
     state = _world.state
-    folder = state / f"extractor-{task.steps}" / f"{task.concept}-{task.seed}"
     records = []
     for name, key, settings in task.runs:
         if name in finished:
@@ -132,18 +135,31 @@ def work(task: Task, finished: set[str]) -> list[dict]:
         if not path.is_file():
             method, extractor = METHODS[key].at(**dict(settings)), None
             if needs(method.recipe, EXTRACTOR):
-                if not (folder / "loras").is_dir():
-                    quick = Budget(task.steps, (), False)
-                    save_extractor(_world.run(concept, METHODS["lora-token"], task.seed, quick)[1], folder)
-                extractor = load_extractor(folder)
+                extractor = theta1(_world, concept, task.seed, task.steps)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
             if key == "lora-token" and not settings:
-                save_extractor(adapter, folder)
+                save_extractor(adapter, place_of_theta1(state, concept, task.seed, task.steps))
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({step: latents.half() for step, latents in pictures.items()}, path.with_suffix(".pt"))
             write(path, {"label": name, **record, "made": {"commit": commit(), "torch": torch.__version__}})
         records.append(json.loads(path.read_text(encoding="utf-8")))
     return records
+
+
+def place_of_theta1(state: Path, concept, seed: int, steps: int) -> Path:
+    """The folder of an extractor."""
+    return state / f"extractor-{steps}" / f"{concept.name}-{seed}"
+
+
+def theta1(world, concept, seed: int, steps: int):
+    """The extractor of a concept, trained if it is not kept yet: what LoRA + token learns in as many steps."""
+    from bench import Budget, load_extractor, save_extractor
+    from methods import METHODS
+
+    folder = place_of_theta1(world.state, concept, seed, steps)
+    if not (folder / "loras").is_dir():
+        save_extractor(world.run(concept, METHODS["lora-token"], seed, Budget(steps, (), False))[1], folder)
+    return load_extractor(folder)
 
 
 @functools.cache
@@ -181,7 +197,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
         for name, key, settings in task.runs:
             if name in finished:
                 continue
-            alike = [r["seconds"]["all"] for (_, other, _), r in known.items() if other == name]
+            alike = [r["seconds"]["all"] for (phase, _, n, _), r in known.items() if (phase, n) == (task.phase, name)]
             if alike:
                 total += sum(alike) / len(alike)
                 continue
@@ -197,32 +213,36 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
 def main() -> None:
     """Runs what is missing of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=["search", "ablate", "claim"])
+    parser.add_argument("phase", choices=[*PHASES, "all"])
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim and early, else 3")
     parser.add_argument("--seed", type=int, help="this one only")
-    parser.add_argument("--again", action="store_true", help="make rows that are there again, and compare")
+    parser.add_argument("--anew", type=Path, metavar="DIR", help="make rows that are there anew in DIR, and compare")
     parser.add_argument("--only", nargs="*", default=[], help="names of concepts")
     parser.add_argument("--methods", nargs="*", default=[], help="names of methods, or labels of settings")
     arguments = parser.parse_args()
     from pack import load_pack
 
     load_pack()
-    known = done(arguments.phase)
-    seeds = range(arguments.seeds) if arguments.seed is None else (arguments.seed,)
-    state, results = (STATE / "again", STATE / "again") if arguments.again else (STATE, RESULTS)
+    state, results = (arguments.anew / "state", arguments.anew) if arguments.anew else (STATE, RESULTS)
+    kept: dict[tuple[str, str, str, int], dict] = {}
     pending = []
-    for task in tasks(arguments.phase, arguments.only, arguments.methods, seeds):
-        there = {} if arguments.again else known
-        finished = {name for name, _, _ in task.runs if (task.concept, name, task.seed) in there}
-        if len(finished) < len(task.runs):
-            pending.append((task, finished))
+    for phase in PHASES if arguments.phase == "all" else (arguments.phase,):
+        kept |= done(phase, RESULTS)
+        there = done(phase, results)
+        count = arguments.seeds or (5 if phase in ("claim", "early") else 3)
+        seeds = range(count) if arguments.seed is None else (arguments.seed,)
+        for task in tasks(phase, arguments.only, arguments.methods, seeds):
+            finished = {name for name, _, _ in task.runs if (phase, task.concept, name, task.seed) in there}
+            if len(finished) < len(task.runs):
+                pending.append((task, finished))
     runs = sum(len(task.runs) - len(finished) for task, finished in pending)
-    hours = predicted(pending, known) / 3600 / arguments.processes
+    hours = predicted(pending, kept) / 3600 / arguments.processes
     print(f"{runs} runs, about {hours:.1f} hours on {arguments.processes} processes", flush=True)
+    if not runs:
+        print(f"All that was asked for is in {results}; --anew DIR makes it anew.")
+        return
     began, made = time.time(), 0
-    if arguments.again:
-        shutil.rmtree(state, ignore_errors=True)
     results.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=start, initargs=(state,)) as pool:
@@ -232,10 +252,10 @@ def main() -> None:
             with (results / f"{task.phase}.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in records)
             made += len(records)
-            print(f"{task.concept} {task.seed}: {made} of {runs} after {time.time() - began:.0f} s", flush=True)
-            for record in records if arguments.again else ():
-                name = (record["concept"], record["label"], record["seed"])
-                far = f"differs by at most {distance(known[name], record):.3g}" if name in known else "is new"
+            print(f"{task.phase} {task.concept} {task.seed}: {made} of {runs}, {time.time() - began:.0f} s", flush=True)
+            for record in records if arguments.anew else ():
+                name = (task.phase, record["concept"], record["label"], record["seed"])
+                far = f"differs by at most {distance(kept[name], record):.3g}" if name in kept else "is new"
                 print(f"  {record['label']} {far}", flush=True)
 
 

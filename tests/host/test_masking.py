@@ -188,7 +188,8 @@ def test_what_cannot_be_right_is_said(dataset):
     assert remarks(with_shares(0.1, 0.3, 0.85)) == ["3 masks; they cover 10% to 85% of their pictures."]
     first, everything, nothing = remarks(with_shares(0.95, 0.3, 0.01))
     assert first == "3 masks; they cover 1% to 95% of their pictures."
-    assert f"the mask of picture 1 ({dataset.items[0].texts.complete!r}) covers 95% of it, nearly everything" in everything
+    caption = dataset.items[0].texts.complete
+    assert f"the mask of picture 1 ({caption!r}) covers 95% of it, nearly everything" in everything
     assert "masks of your own" in everything
     assert "the mask of picture 3" in nothing and "covers 1% of it, nearly nothing" in nothing and "Warning" in nothing
     style = replace(dataset, kind="style")

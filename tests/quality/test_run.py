@@ -116,9 +116,10 @@ def test_the_phases_keep_development_and_claim_apart(quality):
     _, run = quality
     import concepts
 
-    names = {phase: {t.concept for t in run.tasks(phase, [], [], range(3))} for phase in ("search", "ablate", "claim")}
+    names = {phase: {t.concept for t in run.tasks(phase, [], [], range(3))} for phase in run.PHASES}
     assert names["search"] == names["ablate"] == set(concepts.DEVELOPMENT)
-    assert names["claim"] == set(concepts.CLAIM)
+    assert names["claim"] == names["early"] == set(concepts.CLAIM)
+    assert names["unseen"] == set(concepts.UNSEEN)
     seeds = [t.seed for t in run.tasks("claim", [], [], range(5))]
     assert seeds == sorted(seeds) and len(set(seeds)) == 5
     (one,) = run.tasks("claim", ["tree"], ["anchored"], (3,))
@@ -127,7 +128,7 @@ def test_the_phases_keep_development_and_claim_apart(quality):
 
 def test_how_far_a_row_is_from_the_one_that_is_kept(quality):
     _, run = quality
-    kept = run.done("claim")["tree", "anchored", 3]
+    kept = run.done("claim", run.RESULTS)["claim", "tree", "anchored", 3]
     other = json.loads(json.dumps(kept))
     assert run.distance(kept, other) == 0
     other["curve"]["200"]["leak"] += 0.25

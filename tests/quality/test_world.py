@@ -17,7 +17,7 @@ def test_twelve_concepts_that_the_base_never_saw():
     for c in CONCEPTS:
         shown = [s.look == CONCEPT if c.kind == "instance" else s.style in NEW_STYLES for s in c.scenes]
         assert all(shown) and len(c.scenes) == len(c.captions) in (1, 5)
-    apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM]
+    apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN]
     assert sorted(apart) == sorted(concepts.CONCEPTS) and len(concepts.DEVELOPMENT) == 3
     assert len({c.difficulty for c in CONCEPTS}) >= 7
 
