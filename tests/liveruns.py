@@ -1,6 +1,9 @@
 """Live runs as a training would make them, for tests that do not train, and what their routes must refuse."""
 
+import contextlib
 import gzip
+import socket
+import time
 
 
 def step(number, loss=1.0, scales=(), drift=None, seconds=None):
@@ -55,3 +58,37 @@ def bad_requests(known):
         ("POST", f"{at}/save", {"data": b"xx", "headers": {"Content-Encoding": "gzip"}}, 400),
         ("POST", f"{at}/save", {"data": gzip.compress(b" " * 10**7), "headers": {"Content-Encoding": "gzip"}}, 413),
     ]
+
+
+def bad_pieces(known):
+    """Requests byte by byte, in the pieces in which they are sent, and the status that each deserves."""
+    head = f"POST /purecc/runs/{known}/save HTTP/1.1\r\nHost: here\r\nConnection: close\r\n".encode()
+    of_40, chunked = b"%sContent-Length: 40\r\n" % head, b"%sTransfer-Encoding: chunked\r\n\r\n" % head
+    old = f"POST /purecc/runs/{known}/save HTTP/1.0\r\n".encode()
+    return [
+        ((b"%s\r\n{}" % of_40, b"x" * 38), 400),
+        ((b"%s\r\n " % of_40, b'{"path": 1}' + b" " * 28), 400),
+        ((b"%s\r\n{}" % of_40,), 400),
+        ((b"%s\r\n" % of_40,), 400),
+        ((b"%s\r\n{}" % of_40, *[b" "] * 20), 400),
+        ((b"%s2\r\n{}\r\n" % chunked, b"zz\r\n{}\r\n"), 400),
+        ((b"%s64\r\n%s\r\n" % (chunked, b"x" * 100), b"zz\r\n"), 400),
+        ((b"%s64\r\n%s\r\n" % (chunked, b" " * 100), b"0\r\n\r\n"), 413),
+        ((b"%sContent-Encoding: gzip\r\n\r\n%s" % (of_40, gzip.compress(b"{}")[:12]), b"x" * 28), 400),
+        ((b"%sOrigin: null\r\n\r\n" % old,), 403),
+        ((b"%sOrigin: x\r\n\r\n" % old,), 403),
+    ]
+
+
+def spoken(port, pieces, gap=0.3, patience=30.0):
+    """The status that a server answers to pieces sent so many seconds apart; it must hang up then."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), patience) as connection:
+        with contextlib.suppress(ConnectionError):  # it has hung up
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(gap)
+        with contextlib.suppress(ConnectionError):
+            while got := connection.recv(4096):
+                said += got
+    return int(said.split()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -12,6 +13,8 @@ from .live import RUNS, WISHES, LiveRun, Refused, Runs
 
 LONGEST_BODY = 64
 """Bytes; nothing that is asked for needs a body."""
+PATIENCE = 5.0
+"""Seconds in which a body must have come."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -75,7 +78,8 @@ def _same_origin(handler: Handler) -> Handler:
     @wraps(handler)
     async def guarded(request: web.Request) -> web.StreamResponse:
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-        other = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
+        host = request.headers.get("Host", "").lower()  # HTTP/1.0 need not name any, and then nothing is its own
+        other = origin is not None and (not host or origin.partition("://")[2].lower() != host)
         # A browser's word on the site holds behind a proxy too, where the host's name is another.
         if site not in (None, "none", "same-origin") or (site is None and other):
             raise web.HTTPForbidden(text="This was asked from another site.")
@@ -86,11 +90,9 @@ def _same_origin(handler: Handler) -> Handler:
 
 async def _nothing_in(request: web.Request) -> None:
     """Refuses a body other than none or {}."""
-    if (request.content_length or 0) > LONGEST_BODY:
-        raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, request.content_length)
     try:
-        body = await request.content.read(LONGEST_BODY + 1)
-    except web.RequestPayloadError:  # said to be compressed, and is not
+        body = await asyncio.wait_for(_beginning(request), PATIENCE)
+    except (asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):  # broken off, or not compressed as it says
         request.content.feed_eof()  # else aiohttp reads on after the answer, and fails there
         refused = web.HTTPBadRequest(text="The request's body cannot be read.")
         refused.force_close()  # what would come next on this connection cannot be told from that body
@@ -99,3 +101,11 @@ async def _nothing_in(request: web.Request) -> None:
         raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
     if body.strip() not in (b"", b"{}"):
         raise web.HTTPBadRequest(text="Nothing is to be said here but the run's id.")
+
+
+async def _beginning(request: web.Request) -> bytes:
+    """Of a body that is read to its end, in however many pieces it comes: enough to see whether it is too long."""
+    kept = b""
+    async for piece in request.content.iter_any():
+        kept = (kept + piece)[: LONGEST_BODY + 1]
+    return kept

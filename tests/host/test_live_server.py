@@ -3,8 +3,9 @@
 import json
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
-from liveruns import bad_requests
+from liveruns import bad_pieces, bad_requests, spoken
 
 
 def graph(server, **trained) -> dict:
@@ -39,7 +40,7 @@ def answer(server, method, path, data=None, headers=None) -> tuple[int, bytes]:
 
 def test_what_is_refused_leaves_a_running_run_as_it_is(server):
     """Behind the host's own middleware; then it is stopped and kept, and its file says how long it learned."""
-    refused, states = [], []
+    refused, states, pieces = [], [], []
 
     def on_event(name, data):
         if name != "purecc.run" or states:
@@ -52,6 +53,11 @@ def test_what_is_refused_leaves_a_running_run_as_it_is(server):
             said = answer(server, method, path, **options)
             if options.get("headers") != {"Origin": "http://[::"}:  # on which the host's own guard fails, before ours
                 refused.append((method, path, *said))
+        before = server.log.read_bytes().count(b"Traceback")
+        with ThreadPoolExecutor(16) as pool:
+            for sent, status in bad_pieces(data["id"]):
+                pieces.append((sent, status, pool.submit(spoken, server.port, sent)))
+        assert server.log.read_bytes().count(b"Traceback") == before
         states.append(server.client.get_json(f"/purecc/runs/{data['id']}"))
         assert answer(server, "POST", f"/purecc/runs/{data['id']}/stop")[0] == 200
 
@@ -60,6 +66,8 @@ def test_what_is_refused_leaves_a_running_run_as_it_is(server):
     for method, path, status, body in refused:
         assert 400 <= status < 500, (method, path, status, body)
         assert len(body) < 300 and b"Traceback" not in body
+    for sent, status, said in pieces:
+        assert said.result() == status, sent
     (running,) = states
     assert running["state"] == "running" and running["asked"] == [] and running["saved"] == []
     ended = server.client.get_json(f"/purecc/runs/{running['id']}")

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from liveruns import bad_requests, made, sample, step
+from liveruns import bad_pieces, bad_requests, made, sample, spoken, step
 
 
 @pytest.fixture
@@ -30,7 +30,19 @@ def ask(comfyui):
 
         return asyncio.run(all_of_them())
 
-    sent.runs = runs
+    def piecewise(*requests, said=spoken):
+        """Status of each of some requests in pieces, all sent at the same time."""
+
+        async def all_of_them():
+            table, app = web.RouteTableDef(), web.Application()
+            routes.register(table, runs)
+            app.add_routes(table)
+            async with TestServer(app, host="127.0.0.1") as server:
+                return await asyncio.gather(*(asyncio.to_thread(said, server.port, pieces) for pieces in requests))
+
+        return asyncio.run(all_of_them())
+
+    sent.runs, sent.piecewise = runs, piecewise
     return sent
 
 
@@ -66,6 +78,36 @@ def test_all_else_is_refused_without_a_trace_or_an_effect(ask, run):
         assert answer[0] == status, (method, path, options, answer)
         assert len(answer[2]) < 200 and b"Traceback" not in answer[2]
     assert run.head()["asked"] == []
+
+
+def test_a_body_counts_with_all_its_pieces(ask, run, monkeypatch, caplog):
+    """One that never ends, or breaks off, is refused in time; nothing of it has an effect or is logged."""
+    from purecc_pack.purecc.host import routes
+
+    monkeypatch.setattr(routes, "PATIENCE", 2.0)
+    cases = bad_pieces(run.id)
+    answers = ask.piecewise(*(pieces for pieces, _ in cases))
+    for (pieces, status), answer in zip(cases, answers, strict=True):
+        assert answer == status, pieces
+    assert run.head()["asked"] == [] and not caplog.records
+    head = f"POST /purecc/runs/{run.id}/save HTTP/1.1\r\nHost: here\r\nConnection: close\r\n".encode()
+    whole = [(head + b"Content-Length: 2\r\n\r\n{", b"}")]
+    whole += [(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", b"0\r\n\r\n")]
+    assert ask.piecewise(*whole) == [200, 200] and run.head()["asked"] == ["save"]
+
+
+def test_a_caller_that_hangs_up_leaves_no_trace(ask, run, caplog):
+    import socket
+    import time
+
+    def hung_up(port, pieces):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(pieces[0])
+            time.sleep(0.3)
+        time.sleep(0.3)
+
+    ask.piecewise(*(pieces for pieces, _ in bad_pieces(run.id)[:4]), said=hung_up)
+    assert run.head()["asked"] == [] and not caplog.records
 
 
 def test_a_run_that_cannot_says_why(ask, run):
