@@ -65,8 +65,9 @@ class ConceptDataset(io.ComfyNode):
                     "crop",
                     options=["center", "none"],
                     advanced=True,
-                    tooltip="center: a square from the middle. none: the whole picture, scaled to about resolution x "
-                    "resolution pixels in its own shape.",
+                    tooltip="center: a square from the middle. none: the picture in about its own shape, scaled to "
+                    "about resolution x resolution pixels and trimmed a little, so that pictures of like shape share a "
+                    "batch.",
                 ),
                 io.Boolean.Input(
                     "flip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import comfy.utils
@@ -26,7 +27,7 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     Args:
         image: [1, h, w, 3], see `rgb`.
         resolution: side of the square that is cropped from it; 0 keeps its size, cut to a multiple of 16.
-        crop: "center", or "none" to keep its shape at about resolution² pixels.
+        crop: "center", or "none" for the nearest shape of a few, see `nearest_bucket`.
 
     Returns:
         [1, h, w, 3].
@@ -37,10 +38,23 @@ def prepare(image: Tensor, resolution: int, crop: str = "center") -> Tensor:
     elif crop == "center":
         size = (resolution, resolution)
     else:
-        scale = resolution / (width * height) ** 0.5
-        size = (round(width * scale), round(height * scale))
+        size = nearest_bucket(width, height, resolution)
     target_width, target_height = (max(SMALLEST, s // MULTIPLE * MULTIPLE) for s in size)
     return resize(image, target_height, target_width)
+
+
+def nearest_bucket(width: int, height: int, resolution: int) -> tuple[int, int]:
+    """The width and height of about resolution² pixels, between 2 and 1/2 of the resolution, nearest in shape.
+
+    Sides go in steps of an eighth of the resolution, so that pictures of nearly one shape share a bucket and a batch.
+    """
+    square = max(SMALLEST, resolution // MULTIPLE * MULTIPLE)
+    step = max(MULTIPLE, square // 8 // MULTIPLE * MULTIPLE)
+    buckets = []
+    for side in range(square, 2 * square + 1, step):
+        other = max(SMALLEST, square - round((square - square * square / side) / step) * step)
+        buckets += [(side, other), (other, side)]
+    return min(buckets, key=lambda bucket: abs(math.log(bucket[0] * height / (bucket[1] * width))))
 
 
 def rgb(image: Tensor) -> Tensor:

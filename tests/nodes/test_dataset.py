@@ -290,3 +290,17 @@ def test_only_folders_of_the_input_folder_are_read(input_folder, folder):
     (input_folder / "mine").mkdir()
     with pytest.raises(ValueError, match="no folder of ComfyUI's input folder"):
         runs.execute(ImageFolder, folder=folder)
+
+
+@pytest.mark.parametrize("resolution", [96, 500, 512, 1024])
+def test_pictures_of_nearly_one_shape_share_a_bucket(comfyui, resolution):
+    from purecc_pack.purecc.host.latents import nearest_bucket
+
+    sides = torch.randint(600, 1400, (200, 2), generator=torch.Generator().manual_seed(0)).tolist()
+    buckets = [nearest_bucket(*side, resolution) for side in sides]
+    for (w, h), (width, height) in zip(sides, buckets, strict=True):
+        assert width % 16 == height % 16 == 0 and width * height == pytest.approx(resolution**2, rel=0.2)
+        assert width / height == pytest.approx(w / h, rel=0.2)
+    assert len(set(buckets)) <= 12
+    assert {nearest_bucket(s, s, resolution) for s in (64, 600, 4000)} == {(resolution // 16 * 16,) * 2}
+    assert nearest_bucket(300, 400, resolution) == nearest_bucket(400, 300, resolution)[::-1]
