@@ -101,7 +101,8 @@ def picture(path: Path) -> Image.Image:
         ValueError: the file is no picture, or cut short.
     """
     try:
-        with Image.open(path) as opened:
+        # By its path an uncompressed TIFF is mapped into memory, and comes out sheared where it is to be turned.
+        with path.open("rb") as file, Image.open(file) as opened:
             shown = ImageOps.exif_transpose(opened)
             if shown.mode.startswith("I"):
                 return Image.fromarray(_eight_bits(np.asarray(shown))).convert("RGB")

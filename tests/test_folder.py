@@ -16,19 +16,33 @@ WIDE[:, :48, 1] = 160
 GREY = np.asarray(Image.fromarray(WIDE).convert("L"))
 
 
-def turned(path, orientation):
-    """A file whose EXIF says how to hold it so that WIDE is seen."""
-    back = {2: np.fliplr, 3: lambda a: a[::-1, ::-1], 4: np.flipud, 5: lambda a: a.transpose(1, 0, 2)}
-    back |= {6: np.rot90, 7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1)}
+BACK = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE"), start=2))
+BACK |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+
+
+def turned(path, orientation, upright=None):
+    """A file whose EXIF says how to hold it so that WIDE is seen, or another picture."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(back[orientation](WIDE))).save(path, exif=exif)
+    upright = upright or Image.fromarray(WIDE)
+    upright.transpose(Image.Transpose[BACK[orientation]]).save(path, exif=exif)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_photos_stand_upright(tmp_path, orientation):
     turned(tmp_path / "a.png", orientation)
     assert np.array_equal(np.asarray(folder.picture(tmp_path / "a.png")), WIDE)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "P", "RGB", "RGBA", "CMYK"])
+def test_scans_stand_upright(tmp_path, mode, orientation):
+    """Of uncompressed TIFF, in every mode."""
+    upright = Image.fromarray(GREY.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(WIDE).convert(mode)
+    upright.save(tmp_path / "a.tif")
+    turned(tmp_path / "b.tif", orientation, upright)
+    a, b = (np.asarray(folder.picture(tmp_path / name)) for name in ("a.tif", "b.tif"))
+    assert np.array_equal(a, b)
 
 
 @pytest.mark.parametrize("ending", ["png", "webp"])
