@@ -12,7 +12,8 @@ from torch import Tensor
 from .sheets import GROUND, INK, PALE, RED, font, image, wrapped
 
 CELL, GAP, MARGIN, LINE, FONT = 256, 16, 14, 19, 15
-MOST_COLUMNS, MOST_LINES = 4, 7
+MOST_COLUMNS, MOST_LINES = 4, 40
+"""Lines of one text: more than 150 words."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _lines(card: Card, face) -> list[tuple[float, str, str, tuple]]:
         indent = face.getlength(f"{label}  ")
         for n, line in enumerate(wrapped(text, face, CELL - indent, MOST_LINES)):
             out.append((indent, "" if n else label, line, INK if card.readable else RED))
-    reason = wrapped(card.problem, face, CELL, 2 * MOST_LINES) if card.problem else []
+    reason = wrapped(card.problem, face, CELL, MOST_LINES) if card.problem else []
     return [*out, *((0, "", line, RED) for line in reason)]
 
 

@@ -62,6 +62,21 @@ def test_the_contact_sheet_is_written_in_it(system, monkeypatch):
     assert all({"\u72ac", "\u00e9", "1"} <= set(text) for text in asked) and len(asked) == 2
 
 
+def test_a_long_caption_is_drawn_to_its_last_word(comfyui):
+    """Also a problem's, and the row is as high as the longest; a text beyond all measure ends in an ellipsis."""
+    from purecc_pack.purecc import contact
+
+    face = ImageFont.load_default(contact.FONT)
+    caption = " ".join(["weathered"] * 76) + ", in [v] style"
+    long = contact.Card(None, (("complete", caption), ("base", "a house")), problem=f"Caption 1 of 1: {caption!r}")
+    short = contact.Card(None, (("complete", "a house, in [v] style"),))
+    drawn = [text for *_, text, _ in contact._lines(long, face)]
+    assert " ".join(drawn) == f"{caption} a house Caption 1 of 1: {caption!r}"
+    assert contact.draw([short, long], "2").height - contact.draw([short] * 2, "2").height == 19 * (len(drawn) - 1)
+    endless = contact._lines(contact.Card(None, (("caption", "word " * 2000),)), face)
+    assert len(endless) == contact.MOST_LINES and endless[-1][2].endswith("...")
+
+
 def test_what_is_cut_says_so():
     from purecc_pack.purecc.sheets import cut
 
