@@ -1,10 +1,12 @@
 """Remakes the pictures of the help pages, web/docs/images/NODE.webp, in the real front end.
 
-    python3 scripts/help_pictures.py
+    python3 scripts/help_pictures.py [NODE ...]
 
-One graph on the small base model is run once; then the nodes of each page are put side by side and photographed.
+One graph on the small base model is run once; then the nodes of each page, or of those named, are put side by side and
+photographed.
 """
 
+import argparse
 import io
 import json
 import sys
@@ -117,8 +119,8 @@ def save(name: str, taken: bytes) -> None:
     (IMAGES / f"{name}.webp").write_bytes(file.getvalue())
 
 
-def make() -> None:
-    """Makes the pictures, in an environment that has everything."""
+def make(wanted: list[str]) -> None:
+    """Makes the pictures of these pages, in an environment that has everything."""
     IMAGES.mkdir(exist_ok=True)
     with studio.front_end(1100, 1250) as (page, server):
         client = Client(server.address)
@@ -136,7 +138,8 @@ def make() -> None:
         page.evaluate("() => app.refreshComboInNodes()")
         page.evaluate(ADD, LATER)
         page.wait_for_timeout(2000)
-        for name, shown in PAGES.items():
+        for name in wanted:
+            shown = PAGES[name]
             if isinstance(shown, list):
                 save(name, photograph(page, shown))
             elif shown.endswith("panel"):
@@ -145,5 +148,15 @@ def make() -> None:
                 save(name, sheet(page, client, shown.split()[0], past))
 
 
+def main() -> int:
+    """Makes the pictures."""
+    parser = argparse.ArgumentParser(description="Remake the pictures of the help pages.")
+    parser.add_argument("nodes", nargs="*", metavar="NODE", help="only of these pages, such as PureCCModelDrift")
+    nodes = parser.parse_args().nodes
+    if unknown := set(nodes) - set(PAGES):
+        parser.error(f"no such page: {', '.join(sorted(unknown))}")
+    return studio.run(__file__, lambda: make(nodes or list(PAGES)))
+
+
 if __name__ == "__main__":
-    sys.exit(studio.run(__file__, make))
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,15 @@ from .report import Report
 
 CONCEPT, CLASS, UNRELATED = "concept", "class", "unrelated"
 
-UNTOUCHED, LITTLE, CLEARLY = 0.1, 0.3, 0.6
-"""Shares of the change between two seeds up to which pictures count as untouched, little and clearly changed."""
+STEPS = (
+    (0.1, "next to nothing changed"),
+    (0.3, "little changed"),
+    (0.6, "somewhat changed"),
+    (0.8, "clearly changed"),
+    (1.0, "nearly as much as another seed would"),
+    (math.inf, "more than another seed would"),
+)
+"""Words for a change, each up to a share of the change that another seed alone makes."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,8 @@ class Preservation:
         seeds = len(self.outcomes[0].pictures.seeds)
         out = [
             f"Change: how far a pixel is from the base's picture of the same prompt and seed, on average over {seeds} "
-            "seeds; 0 % is the same picture, 100 % black against white. Compare it with two seeds of the base.",
+            "seeds; 0 % is the same picture, 100 % black against white. A thing that has only moved counts, too. The "
+            "words go by its share of what another seed changes.",
         ]
         if any(o.drift is not None for o in self.outcomes):
             out.append(
@@ -196,15 +205,8 @@ _MEASURES = (
 
 
 def judged(moved: float, floor: float | None) -> str:
-    """A change in a word or two, by its share of the change between two seeds; empty where that is not known."""
-    if not floor:
-        return ""
-    share = moved / floor
-    if share <= UNTOUCHED:
-        return "practically untouched"
-    if share <= LITTLE:
-        return "little changed"
-    return "clearly changed" if share <= CLEARLY else "nearly other pictures"
+    """A change in the words of STEPS; empty where the change between two seeds is not known."""
+    return next((words for share, words in STEPS if floor and moved / floor <= share), "")
 
 
 def percent(value: float | None) -> str:

@@ -68,7 +68,7 @@ def test_a_model_that_was_not_changed_is_said_to_be_untouched(run, models):
     )  # fmt: skip
     (found,) = known["models"]
     assert found["drift"] == 0.0 and found["groups"]["unrelated"]["change"] == 0.0
-    assert "prompts without the concept changed by 0 % (practically untouched)" in found["verdict"]
+    assert "prompts without the concept changed by 0 % (next to nothing changed)" in found["verdict"]
 
 
 def test_adapters_side_by_side_are_what_each_is_alone(run, models, token_only, learned):

@@ -61,14 +61,21 @@ def test_a_groups_change_is_the_mean_over_its_prompts_and_seeds():
 
 @pytest.mark.parametrize(
     ("part", "words"),
-    [(0.0, "practically untouched"), (0.2, "little changed"), (0.5, "clearly changed"), (1.0, "nearly other pictures")],
+    [
+        (0.0, "next to nothing changed"),
+        (0.2, "little changed"),
+        (0.5, "somewhat changed"),
+        (0.75, "clearly changed"),
+        (0.9, "nearly as much as another seed would"),
+        (1.2, "more than another seed would"),
+    ],
 )
 def test_the_verdict_is_plain_words_and_figures(part, words):
     made = report([1.0, 0.0, part, part])
     verdict = made.verdict(made.outcomes[0])
     change = 100 * made.change(made.outcomes[0], UNRELATED)
     assert f"prompts without the concept changed by {change:.{1 if 0 < change < 9.95 else 0}f} % ({words})" in verdict
-    assert "prompts for any robot changed by 0 % (practically untouched)" in verdict
+    assert "prompts for any robot changed by 0 % (next to nothing changed)" in verdict
     floor = (made.floor(CLASS) + made.floor(UNRELATED)) / 2
     assert verdict.startswith("model 0: ") and f"two seeds of the base differ by {100 * floor:.0f} %" in verdict
 
