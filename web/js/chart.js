@@ -1,4 +1,5 @@
 // Loss, λ*, drift and learning rate over the steps: four plots on one canvas, each with an axis of its own.
+// The canvas is our own because the host's chart widget, as of 0.30, draws on Vue nodes alone.
 
 import { say } from "./words.js";
 
