@@ -66,7 +66,7 @@ class LiveRun:
             other than steps.
         memory: bytes (used, total) of the device.
         interval: seconds.
-        most_samples: the oldest go when there are more.
+        most_samples: when there are more, steps between the first and the latest go; those of these two stay.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class LiveRun:
         self._rows: list[list] = []
         self._smooth = Smooth()
         self._clock: deque[float] = deque([0.0], maxlen=21)
-        self._samples: deque[tuple[int, Sample]] = deque(maxlen=most_samples)
-        self._drawn = 0
+        self._samples: list[tuple[int, Sample]] = []
+        self._most_samples, self._drawn = most_samples, 0
         self._told = (0, 0)
         self._told_at = 0.0
         self._state, self._text, self._left = PREPARING, "", None
@@ -120,6 +120,7 @@ class LiveRun:
             for sample in samples:
                 self._samples.append((self._drawn, sample))
                 self._drawn += 1
+            self._thin()
             self._publish()
 
     def saved(self, name: str) -> None:
@@ -157,7 +158,18 @@ class LiveRun:
             self._asked.clear()
             self._publish()
 
+    def forget(self) -> None:
+        """Lets go of the samples."""
+        with self._lock:
+            self._samples = []
+
     # What others ask
+
+    @property
+    def size(self) -> int:
+        """Bytes of its samples; the base's are the same at every step."""
+        with self._lock:
+            return sum(map(len, {picture for _, s in self._samples for picture in (s.base, s.current)}))
 
     @property
     def ended(self) -> bool:
@@ -188,7 +200,7 @@ class LiveRun:
             return asked
 
     def head(self) -> dict:
-        """All but the history: what a list shows; first_sample is the number of the oldest that is kept."""
+        """All but the history: what a list shows; kept are the numbers of the samples that are still there."""
         with self._lock:
             return {
                 "id": self.id,
@@ -205,7 +217,7 @@ class LiveRun:
                 "asked": sorted(self._asked),
                 "saved": self._saved,
                 "best": self._best,
-                "first_sample": self._samples[0][0] if self._samples else self._drawn,
+                "kept": [k for k, _ in self._samples],
             }
 
     def state(self, rows_from: int = 0, samples_from: int = 0) -> dict:
@@ -236,6 +248,13 @@ class LiveRun:
         pace = (self._clock[-1] - self._clock[0]) / (len(self._clock) - 1)
         return {"pace": pace, "left": None if self.ended else self._left, "seconds": self._clock[-1]}
 
+    def _thin(self) -> None:
+        """Drops the step that leaves the smallest gap, again and again, so that the others stay evenly spread."""
+        steps = sorted({s.step for _, s in self._samples})
+        while len(self._samples) > self._most_samples and len(steps) > 2:
+            gone = steps.pop(min(range(1, len(steps) - 1), key=lambda k: steps[k + 1] - steps[k - 1]))
+            self._samples = [(k, s) for k, s in self._samples if s.step != gone]
+
     def _publish(self, at_once: bool = True) -> None:
         now = time.monotonic()
         if not at_once and now - self._told_at < self._interval:
@@ -250,10 +269,11 @@ class Runs:
 
     Args:
         most: ended runs that are kept.
+        most_bytes: of their samples; the oldest runs go on without.
     """
 
-    def __init__(self, most: int = 8):
-        self._most, self._lock = most, threading.Lock()
+    def __init__(self, most: int = 100, most_bytes: int = 2**28):
+        self._most, self._most_bytes, self._lock = most, most_bytes, threading.Lock()
         self._runs: dict[str, LiveRun] = {}
 
     def add(self, run: LiveRun) -> None:
@@ -265,6 +285,11 @@ class Runs:
             kept = [r for r in ended if r not in gone]
             for old in gone + kept[: max(0, len(kept) - self._most)]:
                 del self._runs[old.id]
+            room = self._most_bytes
+            for old in reversed(kept):
+                room -= old.size
+                if room < 0:
+                    old.forget()
             self._runs[run.id] = run
 
     def get(self, identity: str) -> LiveRun | None:

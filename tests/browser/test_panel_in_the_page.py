@@ -12,6 +12,8 @@ from panels import shown, wait
 TELL = "([name, detail]) => app.api.dispatchEvent(new CustomEvent(name, {detail}))"
 RUNS = re.compile(r"/api/purecc/runs$")
 RUN = re.compile(r"/api/purecc/runs/[\w-]+$")
+PICTURE = re.compile(r"/samples/\d+/")
+CHOOSE = "([id, k]) => app.graph.getNodeById(id).widgets.find(w => w.name === 'purecc_live').panel.choose(k)"
 FOCUS = "() => document.activeElement.className"
 
 
@@ -95,14 +97,32 @@ def test_what_is_missed_while_an_answer_is_under_way_is_asked_for_again(page, no
 
 
 def test_samples_that_the_server_has_forgotten_are_gone(page, node):
+    """The panel then shows those of the nearest step."""
     run = started(page, node, most_samples=3)
-    run.sample([liveruns.sample(number) for number in (1, 2, 3)])
+    page.route(PICTURE, lambda route: route.fulfill(status=404))
+    run.sample([liveruns.sample(number) for number in (1, 20, 25)])
     tell(page, run.state())
     wait(page, node, "samples.length === 3")
-    run.sample([liveruns.sample(number) for number in (4, 5)])
+    page.evaluate(CHOOSE, [node, 1])
+    wait(page, node, "samples.length === 3")
+    assert [len(shown(page, node)["images"]), page.locator(".purecc-label").inner_text()] == [2, "step 20"]
+    run.sample([liveruns.sample(60)])
     tell(page, run.state(3, 3))
-    kept = wait(page, node, "samples[0].number === 2")
-    assert [sample["number"] for sample in kept["samples"]] == [2, 3, 4]
+    kept = wait(page, node, "samples.some(sample => sample.number === 3)")
+    assert [sample["step"] for sample in kept["samples"]] == [1, 25, 60]
+    assert page.locator(".purecc-label").inner_text() == "step 25"
+
+
+def test_a_late_answer_takes_no_sample_away(page, node):
+    run = started(page, node)
+    page.route(PICTURE, lambda route: route.fulfill(status=404))
+    before = run.state()
+    run.sample([liveruns.sample(3)])
+    tell(page, run.state(3))
+    tell(page, before)
+    run.sample([liveruns.sample(4)])
+    tell(page, run.state(3, 1))
+    assert [sample["step"] for sample in wait(page, node, "samples.length === 2")["samples"]] == [3, 4]
 
 
 def test_a_long_history_is_taken_at_once(page):
@@ -111,7 +131,7 @@ def test_a_long_history_is_taken_at_once(page):
         """async length => {
           const {Run} = await import("/extensions/purecc/js/run.js"), run = new Run("a");
           const rows = Array.from({length}, (_, i) => [i + 1, 0.5]);
-          run.absorb({columns: ["step", "loss"], step: length, from: 0, rows, samples_from: 0, samples: []});
+          run.absorb({columns: ["step", "loss"], step: length, from: 0, rows, samples_from: 0, samples: [], kept: []});
           return run.points("loss").length;
         }""",
         length,
@@ -122,7 +142,7 @@ def test_a_long_history_is_taken_at_once(page):
 def test_a_sample_is_enlarged_by_the_keyboard(page, node):
     run = started(page, node)
     run.sample([liveruns.sample(1)])
-    page.route(re.compile(r"/samples/\d+/"), lambda route: route.fulfill(status=404))
+    page.route(PICTURE, lambda route: route.fulfill(status=404))
     tell(page, run.state())
     wait(page, node, "samples.length === 1")
     for key in ("Enter", "Space"):

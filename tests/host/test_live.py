@@ -1,6 +1,7 @@
 """What a run shows to others while it goes on, and what of it is kept."""
 
 import threading
+from itertools import pairwise
 
 import pytest
 from liveruns import made, sample, step
@@ -71,13 +72,29 @@ def test_what_is_sent_adds_up_and_is_seldom(comfyui):
     assert sent[-1]["state"] == "finished"
 
 
-def test_old_samples_go(comfyui):
+def test_samples_between_the_first_and_the_latest_go(comfyui):
     run = made(most_samples=2)
-    assert run.head()["first_sample"] == 0
+    assert run.head()["kept"] == []
     run.sample([sample(1), sample(2), sample(3)])
-    assert [s["number"] for s in run.state()["samples"]] == [1, 2] and run.head()["first_sample"] == 1
-    assert run.picture(0, "base") is None and run.picture(2, "other") is None
+    assert [s["number"] for s in run.state()["samples"]] == run.head()["kept"] == [0, 2]
+    assert run.picture(1, "base") is None and run.picture(2, "other") is None
     assert run.picture(2, "base") == b"base" and run.picture(2, "current") == b"current 3"
+    run.sample([sample(4)] * 4)
+    assert [s["step"] for s in run.state()["samples"]] == [1, 4, 4, 4, 4], "those of the first and the latest step stay"
+
+
+@pytest.mark.parametrize("prompts", [1, 4])
+def test_the_samples_of_a_long_run_are_spread_over_all_of_it(comfyui, prompts):
+    sent = []
+    run = made(sent.append)
+    for number in range(50, 10_001, 50):
+        run.sample([sample(number)] * prompts)
+        assert sent[-1]["kept"][-1] == sent[-1]["samples"][-1]["number"], "the latest is told of, and there"
+    shown = run.state()["samples"]
+    steps = sorted({s["step"] for s in shown})
+    gaps = [b - a for a, b in pairwise(steps)]
+    assert 110 < len(shown) <= 120 and len(shown) == prompts * len(steps)
+    assert (steps[0], steps[-1]) == (50, 10_000) and max(gaps) <= 2 * sorted(gaps)[len(gaps) // 2]
 
 
 def test_wishes_are_granted_once_but_a_stop(comfyui):
@@ -129,6 +146,31 @@ def test_an_ended_run_goes_when_its_node_runs_again_or_others_have(comfyui):
     runs.add(last)
     assert runs.all() == [again, elsewhere, last]
     assert len({run.id for run in runs.all()}) == 3 and all(len(run.id) >= 20 for run in runs.all())
+
+
+def test_the_oldest_ended_runs_go_on_without_samples_where_all_hold_too_much(comfyui):
+    runs = live().Runs(most_bytes=60)
+    old, new, running = made(node="1"), made(node="2"), made(node="3")
+    for run in (old, new, running):
+        run.step(step(1))
+        run.sample([sample(1), sample(2), sample(3)])
+        assert run.size == len(b"base") + 3 * len(b"current 1")
+    for run in (old, new):
+        runs.add(run)
+        run.end("finished")
+    runs.add(running)
+    runs.add(made(node="4"))
+    assert [len(run.state()["samples"]) for run in runs.all()] == [0, 3, 3, 0]
+    assert old.head()["kept"] == [] and len(old.state()["rows"]) == 1 and old.picture(0, "base") is None
+
+
+def test_a_run_is_there_after_dozens_of_others(comfyui):
+    runs = live().Runs()
+    first = made(node="first")
+    for run in (first, *(made(node=str(k)) for k in range(60))):
+        runs.add(run)
+        run.end("finished")
+    assert runs.get(first.id) is first
 
 
 def test_what_was_told_stays_beside_what_is_told_later(comfyui):

@@ -103,7 +103,9 @@ export class Panel {
     const steps = this.run.drawn;
     this.strip.hidden = this.history.hidden = !steps.length;
     if (!steps.length) return;
-    const chosen = this.step !== null && steps.includes(this.step) ? this.step : steps[steps.length - 1];
+    const far = (step) => Math.abs(step - this.step); // the server may have dropped the one that was chosen
+    const nearest = (one, other) => (far(other) < far(one) ? other : one);
+    const chosen = this.step === null ? steps.at(-1) : steps.reduce(nearest);
     this.slider.max = steps.length - 1;
     this.slider.value = steps.indexOf(chosen);
     this.slider.disabled = steps.length < 2;

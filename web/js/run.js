@@ -7,7 +7,6 @@ export class Run {
     this.rows = [];
     this.samples = [];
     this.next = 0; // number of the next sample
-    this.first = 0; // number of the first one that the server still has
   }
 
   get ended() {
@@ -26,8 +25,8 @@ export class Run {
         this.samples.push(sample);
         this.next = sample.number + 1;
       }
-    this.first = Math.max(this.first, head.first_sample ?? 0);
-    this.samples = this.samples.filter((sample) => sample.number >= this.first);
+    const { kept } = this.head; // an answer that an event has overtaken does not know the latest
+    this.samples = this.samples.filter(({ number }) => kept.includes(number) || number > (kept.at(-1) ?? -1));
     return true;
   }
 
