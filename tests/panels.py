@@ -5,8 +5,9 @@ import uuid
 import frontend
 
 BUILD = """
-learns => {
+([learns, above]) => {
   app.graph.clear();
+  app.graph.state.lastNodeId = above;
   const add = (type, x, y) => {
     const node = LiteGraph.createNode(type);
     node.pos = [x, y];
@@ -121,12 +122,13 @@ BAND = """
 """
 
 
-def opened(page, workflow: str = "", trainer: str = "PureCCTrainExtractor", **values) -> int:
+def opened(page, workflow: str = "", trainer: str = "PureCCTrainExtractor", above: int = 0, **values) -> int:
     """Loads the workflow into a page, under that id or a new one; returns the training node's id.
 
+    The ids of its nodes begin above `above`.
     With "PureCCPureLearning" for a trainer it is stage 2 of the paper, and a short stage 1 before it.
     """
-    saved = {**page.evaluate(BUILD, trainer == "PureCCPureLearning"), "id": workflow or str(uuid.uuid4())}
+    saved = {**page.evaluate(BUILD, [trainer == "PureCCPureLearning", above]), "id": workflow or str(uuid.uuid4())}
     node = next(node["id"] for node in saved["nodes"] if node["type"] == trainer)
     frontend.load(page, saved)
     page.evaluate(WIDGETS, [node, {"control_after_generate": "fixed", **values}])

@@ -63,6 +63,17 @@ def press(page, node: int, wish: str) -> None:
     page.locator(f".purecc-panel .purecc-{wish}").click()
 
 
+def side_bar(page):
+    """The tab of the side bar, opened."""
+    tab = page.locator(".purecc-tab")
+    if not tab.count():  # it stays open from one test to the next
+        page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')")
+    return tab
+
+
+IN_SIDE_BAR = "lines => lines.every(line => document.querySelector('.purecc-tab')?.innerText.includes(line))"
+
+
 def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(page, server, renderer):
     from purecc_pack.purecc import files
 
@@ -105,9 +116,7 @@ def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, se
     """λ*: its median, and the band between its quartiles over the batch."""
     values = {"name": f"learned_{renderer}", "batch_size": 4, "steps": 100, "sample_every": 0, "seed": len(renderer)}
     node = opened(page, trainer="PureCCPureLearning", drift_every=2, **values)
-    tab = page.locator(".purecc-tab")
-    if not tab.count():  # it stays open from one test to the next
-        page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')")
+    tab = side_bar(page)
     page.evaluate(panels.PREPARING, node)
     queue(page, node)
     running = wait(page, node, "head.step >= 6")
@@ -127,7 +136,7 @@ def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, se
     tab.locator(".purecc-stop").click()
     ended = wait(page, node, "head.state === 'stopped'")
     assert ended["line"].startswith(f"stopped and kept at step {ended['head']['step']} of 100")
-    page.wait_for_function("line => document.querySelector('.purecc-tab').innerText.includes(line)", arg=ended["line"])
+    page.wait_for_function(IN_SIDE_BAR, arg=[ended["line"]])
 
 
 def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, chromium, renderer):
@@ -167,6 +176,27 @@ def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, c
     queue(page, node)
     assert wait(page, node, "head.state === 'finished'")["id"] != after["id"]
     assert after["id"] not in [run["id"] for run in server.client.get_json("/purecc/runs")["runs"]]
+
+
+def test_a_run_over_the_api_takes_no_panel_from_a_workflow(page, server):
+    """It names no workflow, and so may be of any with a node of that id, here one that no other test has."""
+    here = {"above": 100, "steps": 2, "sample_every": 0}
+    node = opened(page, name="ours", seed=14, **here)
+    queue(page, node)
+    ours = wait(page, node, "head.state === 'finished'")
+    prompt = page.evaluate("async () => (await app.graphToPrompt()).output")
+    prompt[str(node)]["inputs"]["name"] = "theirs"
+    server.client.run(prompt)
+    side_bar(page)
+    page.wait_for_function(IN_SIDE_BAR, arg=["theirs", "finished, 2 steps"])
+    theirs = server.client.get_json("/purecc/runs")["runs"][-1]
+    assert (theirs["node"], theirs["workflow"], theirs["name"]) == (str(node), None, "theirs")
+    assert shown(page, node)["id"] == ours["id"] != theirs["id"]
+    page.evaluate(panels.WIDGETS, [node, {"seed": 15}])
+    queue(page, node)
+    assert wait(page, node, "head.state === 'finished'")["id"] not in (ours["id"], theirs["id"])
+    assert opened(page, **here) == node
+    assert wait(page, node, "head.state === 'finished'")["id"] == theirs["id"], "where nothing else is to be shown"
 
 
 def test_a_cancelled_and_a_failed_run_say_so(page, server):

@@ -79,8 +79,14 @@ function show(run) {
   if (!node) return;
   const panel = panels.get(node) ?? attach(node);
   const { run: before } = panel;
-  if (before && before !== run && order(before) > order(run)) return; // the node has run again since
+  if (before && before !== run && precedes(before, run)) return;
   panel.show(run);
+}
+
+/** Whether a node shows a run rather than another: its workflow's before one queued over the API, which may be of any. */
+function precedes(run, other) {
+  const [own, others] = [run, other].map(({ head }) => Boolean(head.workflow));
+  return own === others ? order(run) > order(other) : own; // the later of two alike
 }
 
 const order = (run) => [...runs.keys()].indexOf(run.id);
