@@ -267,18 +267,35 @@ id => {
 """
 
 
-def test_the_panel_is_inside_its_node_and_in_the_colours_of_the_theme(page, server):
+# Whether a panel has the colours of a palette, light or dark, and its curves are drawn otherwise than before.
+THEMED = """
+([id, palette, before]) => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
+  const style = getComputedStyle(panel.element);
+  const [paper, ink] = [style.backgroundColor, style.color].map(colour => Number(colour.match(/\\d+/)[0]));
+  return (palette === "light") === (paper > ink) && panel.canvas.toDataURL() !== before;
+}
+"""
+DRAWN = """
+id => app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live").panel.canvas.toDataURL()
+"""
+
+
+def test_the_panel_is_inside_its_node_and_in_the_colours_of_the_theme(page, server, renderer):
     """Also of a run that has ended, and is not drawn again by itself."""
-    node = opened(page, name="coloured", steps=2, seed=12, sample_prompt="a [v] robot\na car\na lake\na cat")
+    values = {"name": "coloured", "steps": 2, "seed": 12 + len(renderer)}
+    node = opened(page, sample_prompt="a [v] robot\na car\na lake\na cat", **values)
     queue(page, node)
     wait(page, node, "head.state === 'finished'")
-    seen = []
-    for palette in ("light", "dark"):
-        page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
-        page.wait_for_timeout(500)
-        seen.append(page.locator(".purecc-chart").evaluate("canvas => canvas.toDataURL()"))
-        assert page.evaluate(INSIDE, node)
-    assert seen[0] != seen[1]
+    palette = "name => app.extensionManager.setting.set('Comfy.ColorPalette', name)"
+    try:
+        for name in ("light", "dark"):
+            before = page.evaluate(DRAWN, node)
+            page.evaluate(palette, name)
+            page.wait_for_function(THEMED, arg=[node, name, before])
+            page.wait_for_function(INSIDE, arg=node)
+    finally:
+        page.evaluate(palette, "dark")
 
 
 def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
