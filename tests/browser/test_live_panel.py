@@ -74,6 +74,24 @@ def side_bar(page):
 IN_SIDE_BAR = "lines => lines.every(line => document.querySelector('.purecc-tab')?.innerText.includes(line))"
 
 
+def stock(name: str) -> dict:
+    """A picture with an adapter by the host's own nodes, in API format."""
+    loaded = {"lora_name": f"{name}.safetensors", "strength_model": 1.0, "strength_clip": 1.0}
+    sampled = {"seed": 1, "steps": 2, "cfg": 4.0, "denoise": 1.0, "sampler_name": "euler", "scheduler": "simple"}
+    asked = {"positive": ["prompt", 0], "negative": ["nothing", 0], "latent_image": ["empty", 0]}
+    nodes = {
+        "base": ("PureCCTinyCheckpoint", {}),
+        "lora": ("LoraLoader", {"model": ["base", 0], "clip": ["base", 1], **loaded}),
+        "prompt": ("CLIPTextEncode", {"clip": ["lora", 1], "text": f"a embedding:{name} robot on grass"}),
+        "nothing": ("CLIPTextEncode", {"clip": ["lora", 1], "text": ""}),
+        "empty": ("EmptySD3LatentImage", {"width": 96, "height": 96, "batch_size": 1}),
+        "sample": ("KSampler", {"model": ["lora", 0], **asked, **sampled}),
+        "decode": ("VAEDecode", {"samples": ["sample", 0], "vae": ["base", 2]}),
+        "show": ("PreviewImage", {"images": ["decode", 0]}),
+    }
+    return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+
 def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(page, server, renderer):
     from purecc_pack.purecc import files
 
@@ -110,6 +128,10 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     (saved,) = ended["head"]["saved"]
     now = files.load(*(folder / f"{saved}.safetensors" for folder in folders))
     assert saved == f"{name}_step{now.metadata['purecc.steps']}" and now.id != kept.id
+    before = server.log.stat().st_size
+    assert len(server.client.run(stock(name))["show"]["images"]) == 1
+    said = server.log.read_bytes()[before:]
+    assert b"not loaded" not in said and b"does not exist" not in said, "the stock loader knows every weight"
 
 
 def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, server, renderer):
