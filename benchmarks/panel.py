@@ -5,12 +5,13 @@ COMFYUI_PATH=/path/to/ComfyUI python benchmarks/panel.py --steps 80 --rounds 3 -
 
 A server trains an extractor on the embedded base, in turn with no page of the front end open, queued in a page whose
 pack has no scripts, and queued in the same page with its panel. A run's pace is the time between its first step and its
-end, as the server tells them, over the steps between. The panel's cost is the median ratio of the last two. Only on an
-otherwise idle machine does it say something; without a GPU the processor that trains also draws the page.
+end, as the server tells them, over the steps between. Samples and drift are off. The ratio of the last two is as noisy
+as the host's own page, which without a GPU is drawn by the cores that train: it shows no cost of a few hundredths.
 
 With --own only runs with the panel are made, and its own code is clocked in them: what a step waits for it, what the
 server's thread writes to the page meanwhile (see `panel_clock`), and what the page's main thread draws. Each is a share
-of a step; the first is what training is longer by, and needs no second run to be compared with.
+of a step, and needs no second run to be compared with; training waits for the first alone. What the browser paints
+after drawing is in none of them.
 """
 
 import argparse
