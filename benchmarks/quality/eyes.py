@@ -20,7 +20,6 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-JUDGED = ("lora-token", "dop", "purecc", "anchored")
 BATCHES = {"eyes": (("instance", "style"), 4), "eyes 2": (("instance",), 6)}
 """By seed of the draw: kinds of sets, and pictures of a set and a method. The second was added to see things better."""
 SIDE, ACROSS, DOWN = 144, 4, 6
@@ -36,6 +35,7 @@ def sheets() -> None:
     import measures
     from bench import World, true_scene
     from concepts import CLAIM, CONCEPTS, Concept
+    from methods import CLAIMED
     from PIL import Image, ImageDraw
     from prompts import asked
     from run import RESULTS, STATE
@@ -59,7 +59,7 @@ def sheets() -> None:
         rng, these = Random(batch), []
         for name in CLAIM:
             if CONCEPTS[name].kind in kinds:
-                for method in JUDGED:
+                for method in CLAIMED:
                     picks = rng.sample([(seed, k) for seed in range(5) for k in range(16)], each)
                     these += [judged(CONCEPTS[name], method, seed, k) for seed, k in picks]
         rng.shuffle(these)
@@ -85,7 +85,7 @@ def compare() -> None:
 
     load_pack()
     from concepts import CONCEPTS
-    from methods import METHODS
+    from methods import CLAIMED, METHODS
     from report import RESULTS, rows, table
     from statistics_of_runs import Key, bootstrap
 
@@ -95,7 +95,7 @@ def compare() -> None:
     text = [
         "# The probe against the eye\n",
         f"Concept on the requested background, last step of the claims; {len(judged)} pictures, judged with the method "
-        "hidden (`eyes.py`). Intervals: bootstrap over sets, then pictures.\n",
+        "hidden (`eyes.py`); one judge, a vision-language model. Intervals: bootstrap over sets, then pictures.\n",
     ]
     for kind in ("instance", "style"):
         chosen = [r for r in judged if kinds[r["concept"]] == kind]
@@ -106,7 +106,7 @@ def compare() -> None:
             return _mean([row_of[k][name] for k in keys if row_of[k]["method"] == method])
 
         lines = []
-        for m in JUDGED:
+        for m in CLAIMED:
             by = [bootstrap(keys, lambda ks, n=n, m=m: rate(ks, n, m)) for n in ("eye", "probe", "alone")]
             less = bootstrap(keys, lambda ks, m=m: rate(ks, "eye", m) - rate(ks, "eye", "lora-token"))
             lines.append([METHODS[m].title, sum(r["method"] == m for r in chosen), *by, less])
@@ -127,7 +127,7 @@ def compare() -> None:
         sets = list(dict.fromkeys(r["concept"] for r in chosen))
         lines = [
             [METHODS[m].title, *(f"{rate([k for k in keys if k[0] == c], 'eye', m):.2f}" for c in sets)]
-            for m in JUDGED
+            for m in CLAIMED
         ]
         text.append(table(["by eye", *sets], lines))
     (RESULTS / "eyes.md").write_text("\n".join(text), encoding="utf-8")

@@ -1,14 +1,18 @@
-"""How much of the references' ground is in R(y_tar): results/leakage.md.
+"""How much of the references' ground is in R(y_tar): results/leakage.md, and every θ1 in results/leakage.jsonl.
 
-For θ1 of every instance of the development (seeds 0 to 2) and the claims (0 to 4): the share of ‖R(y_tar)‖² outside the
+    COMFYUI_PATH=... python benchmarks/quality/leakage.py [--seeds 0 1 2]
+
+For θ1 of every instance of the development and the claims, three seeds each: the share of ‖R(y_tar)‖² outside the
 concept's true place, over noised references, beside the share of the picture that lies outside. Equal shares mean that
 the direction knows nothing of the concept's place; 0 means that it carries nothing but the concept. The control is the
-base's own direction for the class word, v(class) − v(∅), which has never seen the ground. Run it after run.py ablate
-and claim, which keep θ1.
+base's own direction for the class word, v(class) − v(∅), which has never seen the ground. A θ1 that run.py has not kept
+is trained; what is measured is not measured again.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
 from statistics import fmean
@@ -16,20 +20,16 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-DRAWS = 24
+DRAWS, STEPS, SEEDS = 24, 200, (0, 1, 2)
+THIRDS = ((0.0, 1.0), (0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
+"""Noise levels over which shares are taken: all, and each third."""
 
 
-def main() -> None:
-    """Measures every θ1 that is kept and writes the table."""
+def measured(world, concept, seed: int) -> dict:
+    """A row: shares outside by `THIRDS`, of θ1's direction and of the base's, and of the picture."""
     import torch
-    from pack import load_pack
-
-    torch.set_num_threads(1)
-    load_pack()
-    from bench import NAME, World, load_extractor
-    from concepts import CLAIM, CONCEPTS, DEVELOPMENT
-    from report import RESULTS, table
-    from run import STATE
+    from bench import NAME
+    from run import theta1
 
     from purecc_pack.purecc import objective
     from purecc_pack.purecc.host.assembly import assembled
@@ -38,58 +38,88 @@ def main() -> None:
     from purecc_pack.purecc.recipes import BASE, EXTRACTOR, PureLearning
     from purecc_pack.purecc.texts import class_prompt
 
-    world, found = World(STATE), {}
-    wanted = [(n, s) for names, seeds in ((DEVELOPMENT, 3), (CLAIM, 5)) for n in names for s in range(seeds)]
-    for name, seed in wanted:
-        concept, folder = CONCEPTS[name], STATE / "extractor-200" / f"{name}-{seed}"
-        if concept.kind == "style":
-            continue
-        if not folder.is_dir():
-            print(f"no extractor of {name}, seed {seed}: run.py has not made it yet")
-            continue
-        dataset, extractor = world.dataset(concept), load_extractor(folder)
-        job = Job(NAME, PureLearning(), layer_wise=extractor.layers is not None)
-        told, squares, area = [class_prompt(concept.class_word)], [], 0.0
-        with (
-            trainable_world(),
-            torch.no_grad(),
-            assembled(world.model, world.clip, dataset, job, lambda text: None, extractor, told) as assembly,
-        ):
-            generator = torch.Generator().manual_seed(0)
-            for item in dataset.items:
-                away = 1 - world.true_mask(concept, item)
-                x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
-                t = objective.sample_timesteps(DRAWS, generator, shift=3.0)
-                x_t = objective.interpolate(x0, torch.randn(x0.shape, generator=generator), t)
-                directions = []
-                for branch, text in ((EXTRACTOR, item.texts.target), (BASE, told[0])):
-                    v = assembly.trainee.run(branch, x_t, t, [text] * DRAWS)
-                    directions.append(
-                        objective.concept_direction(v, assembly.trainee.run(branch, x_t, t, [""] * DRAWS))
-                    )
-                for k, when in enumerate(t.tolist()):
-                    parts = [
-                        (float(r[k].square().sum()), float((r[k : k + 1].square() * away).sum())) for r in directions
-                    ]
-                    squares.append((when, *parts))
-                area += float(away.mean()) / len(dataset.items)
-        found.setdefault(name, []).append((squares, area))
+    dataset, extractor = world.dataset(concept).by_content(), theta1(world, concept, seed, STEPS)
+    job = Job(NAME, PureLearning(), layer_wise=extractor.layers is not None)
+    told, squares, area = class_prompt(concept.class_word), {"theta1": [], "base": []}, []
+    with (
+        trainable_world(),
+        torch.no_grad(),
+        assembled(world.model, world.clip, dataset, job, lambda text: None, extractor, [told]) as assembly,
+    ):
+        generator = torch.Generator().manual_seed(0)
+        for item in dataset.items:
+            away = 1 - world.true_mask(concept, item)
+            area.append(float(away.mean()))
+            x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
+            t = objective.sample_timesteps(DRAWS, generator, shift=3.0)
+            x_t = objective.interpolate(x0, torch.randn(x0.shape, generator=generator), t)
+            for who, branch, text in (("theta1", EXTRACTOR, item.texts.target), ("base", BASE, told)):
+                v, empty = (assembly.trainee.run(branch, x_t, t, [words] * DRAWS) for words in (text, ""))
+                square = objective.concept_direction(v, empty).square()
+                whole, outside = (s.sum((1, 2, 3)).tolist() for s in (square, square * away))
+                squares[who] += list(zip(t.tolist(), whole, outside, strict=True))
+    shares = {who: [_share(rows, *between) for between in THIRDS] for who, rows in squares.items()}
+    return {"concept": concept.name, "seed": seed, "picture": fmean(area), **shares}
 
-    def share(squares: list, which: int, low: float = 0.0, high: float = 1.0) -> float:
-        chosen = [row[which] for row in squares if low <= row[0] <= high]
-        return sum(outside for _, outside in chosen) / sum(whole for whole, _ in chosen)
 
-    lines = []
-    for name, seeds in found.items():
-        own = [share(squares, 1) for squares, _ in seeds]
-        times = [fmean(share(s, 1, k / 3, (k + 1) / 3) for s, _ in seeds) for k in range(3)]
-        base = fmean(share(squares, 2) for squares, _ in seeds)
-        spread = f"{fmean(own):.2f} ({min(own):.2f} to {max(own):.2f})"
-        lines.append([name, len(seeds), spread, *(f"{x:.2f}" for x in (*times, base, seeds[0][1]))])
-    header = ["concept", "seeds", "share of ‖R(y_tar)‖² outside the concept", "t < 1/3", "1/3 to 2/3", "t > 2/3"]
-    text = table([*header, "the base's class direction", "of the picture"], lines)
-    (RESULTS / "leakage.md").write_text(text, encoding="utf-8")
-    print(text)
+def _share(squares: list[tuple[float, float, float]], low: float, high: float) -> float:
+    chosen = [row for row in squares if low <= row[0] <= high]
+    return sum(outside for _, _, outside in chosen) / sum(whole for _, whole, _ in chosen)
+
+
+def page(rows: list[dict]) -> str:
+    """The table, and in how many sets the base's direction has more outside than θ1's."""
+    from report import table
+
+    lines, more = [], []
+    for name in dict.fromkeys(r["concept"] for r in rows):
+        seeds = [r for r in rows if r["concept"] == name]
+        own = [r["theta1"][0] for r in seeds]
+        means = {who: [fmean(r[who][k] for r in seeds) for k in range(len(THIRDS))] for who in ("theta1", "base")}
+        more.append(means["base"][0] > means["theta1"][0])
+        shown = [f"{x:.2f}" for who in means for x in means[who]]
+        shown[0] += f" ({min(own):.2f} to {max(own):.2f})"
+        lines.append([name, len(seeds), *shown, f"{seeds[0]['picture']:.2f}"])
+    thirds = ["t < 1/3", "1/3 to 2/3", "t > 2/3"]
+    header = ["concept", "seeds", "of ‖R(y_tar)‖²", *thirds, "of the base's class direction", *thirds, "of the picture"]
+    return (
+        "# The share that lies outside the concept\n\n`leakage.py`; rows in leakage.jsonl.\n\n"
+        + table(header, lines)
+        + f"\nThe base's class direction has more outside than R(y_tar) in {sum(more)} of {len(more)} sets.\n"
+    )
+
+
+def main() -> None:
+    """Measures what is missing, and writes the page when all is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, choices=SEEDS, help="these alone are measured")
+    wanted = parser.parse_args().seeds
+
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import World
+    from concepts import CLAIM, CONCEPTS, DEVELOPMENT
+    from report import RESULTS
+    from report import rows as results
+    from run import STATE
+
+    names = [n for n in (*DEVELOPMENT, *CLAIM) if CONCEPTS[n].kind == "instance"]
+    world, known = World(STATE), {(r["concept"], r["seed"]) for r in results("leakage")}
+    for seed in wanted:
+        for name in names:
+            if (name, seed) not in known:
+                row = measured(world, CONCEPTS[name], seed)
+                with (RESULTS / "leakage.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+    rows = sorted(results("leakage"), key=lambda r: (names.index(r["concept"]), r["seed"]))
+    if len(rows) < len(names) * len(SEEDS):
+        print(f"{len(rows)} of {len(names) * len(SEEDS)} are there; the table is written when all are.")
+        return
+    (RESULTS / "leakage.md").write_text(page(rows), encoding="utf-8")
+    print(page(rows))
 
 
 if __name__ == "__main__":

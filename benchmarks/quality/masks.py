@@ -42,7 +42,8 @@ def main() -> None:
         means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
         lines.append([concept.name, concept.difficulty, *(f"{m:.2f}" for m in means)])
         strips.append(strip)
-    text = table(["concept", "references", "IoU", "concept covered", "rest covered"], lines)
+    head = "Masks that the base finds beside the true ones: `masks.py`.\n\n"
+    text = head + table(["concept", "references", "IoU", "concept covered", "rest covered"], lines)
     (HERE / "results" / "masks.md").write_text(text, encoding="utf-8")
     side = strips[0][0].width + 2
     sheet = Image.new("RGB", (side * max(map(len, strips)), side * len(strips)), "white")

@@ -103,8 +103,8 @@ SEARCH: dict[str, list[dict[str, float]]] = {
 }
 """The same number of settings for every method that may be claimed, around where first trials found it best."""
 
-CLAIMED = ("lora-token", "dop", "purecc", "anchored", "ewc")
+CLAIMED = ("lora-token", "dop", "purecc", "anchored")
 """The methods that are run on the claim concepts, beside the base."""
 
-AIMED = ("lora-token", "dop", "anchored")
-"""Those that the targets compare: run on the unseen sets, and watched in their first steps."""
+RIVALS = ("lora-token", "anchored")
+"""Those that are run on the unseen sets."""

@@ -1,4 +1,8 @@
-"""The paper's claims beside what is measured here: python benchmarks/quality/paper.py writes results/paper.md"""
+"""The paper's claims beside what is measured here: python benchmarks/quality/paper.py
+
+Writes results/paper.md, and what stands in place of the paper's Figures 2 and 4: results/kl.svg, the divergence from
+the base over training, and results/lambda.svg, the guidance over training.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
+from plots import Axis, draw  # noqa: E402
 from report import RESULTS, Runs, rows, table  # noqa: E402
-from statistics_of_runs import Key, bootstrap, mean_of  # noqa: E402
+from statistics_of_runs import Key, bootstrap, mean_curve, mean_of  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -126,12 +131,44 @@ def course(runs_of: Sequence[dict], label: str) -> str:
     return table(header, lines)
 
 
+KL = ("lora-token", "prior", "dop", "ewc", "purecc", "purecc-stop", "purecc-base", "anchored")
+GUIDED = ("purecc", "purecc-stop", "purecc-base")
+
+
+def figures(runs: Runs, records: Sequence[dict]) -> None:
+    """Draws both."""
+    steps = sorted(set.intersection(*(set(runs.curves["lora-token"][key]) for key in runs.keys)))
+    across = Axis("steps", 0, runs.last, (0, *steps))
+    kl = {
+        runs.titles[m]: list(zip(steps, mean_curve(runs.curves[m], runs.keys, "kl"), strict=True))
+        for m in KL
+        if m in runs.curves
+    }
+    highest = max(y for line in kl.values() for _, y in line)
+    lowest = min(y for line in kl.values() for _, y in line)
+    draw(kl, across, Axis("KL to the base (log)", lowest, highest, _decades(lowest, highest), True), RESULTS / "kl.svg")
+    guided = {}
+    for m in GUIDED:
+        chosen = [r["training"]["lambda"] for r in records if r["label"] == m]
+        if chosen:
+            means = [sum(values) / len(values) for values in zip(*chosen, strict=True)]
+            guided[runs.titles[m]] = [((i + 0.5) / len(means) * runs.last, x) for i, x in enumerate(means)]
+    draw(guided, across, Axis("λ*", 0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1)), RESULTS / "lambda.svg")
+
+
+def _decades(low: float, high: float) -> list[float]:
+    return [x for k in range(-6, 7) for x in (10.0**k, 3 * 10.0**k) if low <= x <= high]
+
+
 def main() -> None:
     """Writes the page."""
     records = rows("ablate")
     runs, claimed = Runs(records), Runs(rows("claim"))
     seeds = len({seed for _, seed in runs.keys})
-    text = ["# The paper's claims, here\n", f"Development concepts, {seeds} seed{'s' * (seeds > 1)}.\n"]
+    text = [
+        "# The paper's claims, here\n",
+        f"`paper.py`, from ablate.jsonl, claim.jsonl and search.jsonl. Development concepts, {seeds} seed{'s' * (seeds > 1)}.\n",
+    ]
     for claim in CLAIMS:
         if any(label not in runs.curves for label, _, _ in claim.methods):
             continue
@@ -142,6 +179,7 @@ def main() -> None:
     text += [course(records, label) for label in ("purecc", "purecc-stop", "purecc-base") if label in runs.curves]
     searched = rows("search")
     text += [course(searched, label) for label in sorted({r["label"] for r in searched if "lambda" in r["training"]})]
+    figures(runs, records)
     (RESULTS / "paper.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))
 

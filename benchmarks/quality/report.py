@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from statistics import fmean
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
+from plots import Axis, draw  # noqa: E402
 from statistics_of_runs import Curve, Estimate, Key, at_fidelity, bootstrap, mean_curve, mean_of, relative, score  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -27,14 +27,23 @@ COLUMNS = {
     "class": "concept for the class word",
     "follow": "prompt followed without it",
     "follow concept": "prompt followed with it",
-    "seg": "Seg-Cons",
+    "seg": "Seg-Cons of what else is named",
     "change": "image change without it",
     "drift": "drift",
     "kl": "KL",
     "diversity": "diversity",
 }
+MADE = {
+    "trials": "run.py ablate --only car house fish --methods anchored anchored-class --seed 0",
+    "first-claim": "run.py claim --seeds 1 at commit f810ac3",
+}
+"""What made the rows of a phase, where it is not called as the phase is."""
 SHORT_COLUMNS = ("fidelity", "alone", "likeness", "leak", "leak other", "class", "seg", "drift")
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+STYLES = ("glass", "neon", "chalk", "comic")
+"""Those of the sets that are no things."""
 
 
 def rows(phase: str) -> list[dict]:
@@ -151,55 +160,18 @@ def at_levels(runs: Runs, name: str) -> str:
 
 
 def plot(runs: Runs, path: Path) -> None:
-    """Drift over fidelity, a line a method through its steps, as SVG; to the right and below is better."""
-    width, height, left, bottom = 760, max(460, 40 + 20 * len(runs.curves)), 80, 60
-    colours = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")
-    dashes = ("", "6 3", "2 3", "8 3 2 3")
-    low, high = -3.6, -0.8
-
-    def place(fidelity: float, drift: float) -> tuple[float, float]:
-        x = left + fidelity * (width - left - 200)
-        y = 20 + (high - min(high, max(low, math.log10(max(drift, 1e-9))))) / (high - low) * (height - bottom - 20)
-        return x, y
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="13"><rect width="{width}" height="{height}" fill="white"/>'
-    ]
-    for tick in (0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        x, y = place(tick, 10**low)
-        parts.append(
-            f'<path d="M{x:.1f} 20V{y:.1f}" stroke="#ddd"/><text x="{x - 9:.1f}" y="{y + 18:.1f}">{tick}</text>'
-        )
-    for tick in (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1):
-        x, y = place(0, tick)
-        end = place(1, tick)[0]
-        parts.append(f'<path d="M{x:.1f} {y:.1f}H{end:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    parts.append(f'<text x="{left + 110}" y="{height - 14}">concept on the requested background</text>')
-    parts.append(f'<text x="18" y="{height / 2}" transform="rotate(-90 18 {height / 2})">drift (log)</text>')
-    for number, (m, curves) in enumerate(runs.curves.items()):
-        colour = colours[number % len(colours)]
-        points = [
-            place(f, d)
-            for f, d in zip(
-                mean_curve(curves, runs.keys, "fidelity"), mean_curve(curves, runs.keys, "drift"), strict=True
-            )
-        ]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dash = dashes[number // len(colours) % len(dashes)]
-        drawn = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
-        parts.append(f'<polyline points="{line}" {drawn}/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-        y = 30 + 20 * number
-        parts.append(f'<path d="M{width - 200} {y}h20" {drawn}/>')
-        parts.append(f'<text x="{width - 175}" y="{y + 4}">{runs.titles[m][:30]}</text>')
-    path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+    """Drift over fidelity, a line a method through its steps; to the right and below is better."""
+    lines = {
+        runs.titles[m]: list(zip(*(mean_curve(curves, runs.keys, x) for x in ("fidelity", "drift")), strict=True))
+        for m, curves in runs.curves.items()
+    }
+    across = Axis("concept on the requested background", 0.0, 1.0, (0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    draw(lines, across, Axis("drift (log)", 10**-3.6, 10**-0.8, (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), True), path)
 
 
 def main() -> None:
     """Writes results/PHASE.md for every phase with results, and the plot of the claims."""
-    for phase in ("trials", "search", "ablate", "first-claim", "claim"):
+    for phase in ("trials", "search", "ablate", "first-claim", "claim", "unseen"):
         records = rows(phase)
         if not records:
             continue
@@ -208,13 +180,14 @@ def main() -> None:
         concepts = sorted({concept for concept, _ in runs.keys})
         text = [
             f"# {phase}\n",
+            f"Rows of {phase}.jsonl, made by `{MADE.get(phase, f'run.py {phase}')}`; this page by `report.py`.\n",
             f"{len(runs.keys)} runs a method: concepts {', '.join(concepts)}; seeds {', '.join(map(str, seeds))}. "
             f"Means with 95 % intervals (two-level bootstrap over concepts and seeds). Last step: {runs.last}.\n",
             last_step(runs, list(COLUMNS)),
         ]
         if phase == "search":
             text += ["## What is searched for\n", f"{score.__doc__}\n", *chosen(runs)]
-        if phase.endswith("claim"):
+        if phase.endswith("claim") or phase == "unseen":
             text += ["## Relative to LoRA, above the base\n"]
             names = ("leak", "leak other", "class")
             lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]
@@ -236,7 +209,7 @@ def main() -> None:
         text += ["## Over the steps\n", by_steps(runs, ("fidelity", "likeness", "leak", "class", "drift"))]
         (RESULTS / f"{phase}.md").write_text("\n".join(text), encoding="utf-8")
         plot(runs, RESULTS / f"{phase}.svg")
-        print(text[2])
+        print(text[3])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Runs the benchmark: search and ablations on the development concepts, claims on the others.
 
     python scripts/test.py            # once: installs the host
-    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|early|unseen|all [--processes 2] [--seeds 3]
+    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
 
-"early" is the first 15 steps of the claim's runs, "unseen" the sets that were made last. Prints the predicted time
-first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call goes on where the first one
-ended. Rows that are there are made anew, with all that they need and from nothing but the code, in another folder:
+"unseen" are the sets that were made last. Prints the predicted time first. Every finished run is a line of
+results/PHASE.jsonl beside this file; a second call goes on where the first one ended. Rows that are there are made
+anew, with all that they need and from nothing but the code, in another folder:
 
     ... run.py claim --only tree --methods anchored --seed 3 --anew build/anew
 
@@ -28,13 +28,14 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
-PHASES = ("search", "ablate", "claim", "early", "unseen")
+PHASES = ("search", "ablate", "claim", "unseen")
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,19 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int]) -> list[Task]:
     """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
     from concepts import CLAIM, DEVELOPMENT, TRIED, UNSEEN
-    from methods import AIMED, CLAIMED, METHODS, SEARCH
+    from methods import CLAIMED, METHODS, RIVALS, SEARCH
 
     if phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS]
     else:
-        runs = [(key, key, ()) for key in (CLAIMED if phase == "claim" else AIMED)]
-    others = {"claim": CLAIM, "early": CLAIM, "unseen": UNSEEN}
-    concepts = others.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
+        runs = [(key, key, ()) for key in (CLAIMED if phase == "claim" else RIVALS)]
+    concepts = {"claim": CLAIM, "unseen": UNSEEN}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
-    short = {"search": (120, (40, 120)), "early": (15, (5, 10, 15))}
-    steps, points = short.get(phase, (200, (25, 50, 100, 200)))
-    return [Task(phase, c, s, chosen, steps, points, phase not in short) for s in seeds for c in names]
+    steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))
+    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in seeds for c in names]
 
 
 def label(key: str, settings: dict[str, float]) -> str:
@@ -199,7 +198,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
                 continue
             alike = [r["seconds"]["all"] for (phase, _, n, _), r in known.items() if (phase, n) == (task.phase, name)]
             if alike:
-                total += sum(alike) / len(alike)
+                total += median(alike)  # some were made beside other work
                 continue
             if rate is None:
                 torch.set_num_threads(1)
@@ -215,9 +214,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phase", choices=[*PHASES, "all"])
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
-    parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim and early, else 3")
+    parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--anew", type=Path, metavar="DIR", help="make rows that are there anew in DIR, and compare")
+    parser.add_argument("--predict", action="store_true", help="print how long it would take, and end")
     parser.add_argument("--only", nargs="*", default=[], help="names of concepts")
     parser.add_argument("--methods", nargs="*", default=[], help="names of methods, or labels of settings")
     arguments = parser.parse_args()
@@ -230,7 +230,7 @@ def main() -> None:
     for phase in PHASES if arguments.phase == "all" else (arguments.phase,):
         kept |= done(phase, RESULTS)
         there = done(phase, results)
-        count = arguments.seeds or (5 if phase in ("claim", "early") else 3)
+        count = arguments.seeds or (5 if phase == "claim" else 3)
         seeds = range(count) if arguments.seed is None else (arguments.seed,)
         for task in tasks(phase, arguments.only, arguments.methods, seeds):
             finished = {name for name, _, _ in task.runs if (phase, task.concept, name, task.seed) in there}
@@ -241,6 +241,7 @@ def main() -> None:
     print(f"{runs} runs, about {hours:.1f} hours on {arguments.processes} processes", flush=True)
     if not runs:
         print(f"All that was asked for is in {results}; --anew DIR makes it anew.")
+    if not runs or arguments.predict:
         return
     began, made = time.time(), 0
     results.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 The pictures of a concept are those of the last step and seed 0 of `run.py PHASE`, which keeps them in build/quality:
 
-    COMFYUI_PATH=... python benchmarks/quality/sheets.py ablate|claim
+    COMFYUI_PATH=... python benchmarks/quality/sheets.py ablate|claim|unseen
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
             canvas.multiline_text((4, top + 30), label, fill="black")
             for column, picture in enumerate(pictures):
                 out.paste(picture, (LABEL + column * side, top))
-        out.quantize(128).save(path, optimize=True)
+        out.save(path, optimize=True)
 
     sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
     for concept in CONCEPTS.values():

@@ -70,13 +70,14 @@ def at_fidelity(
 ) -> Callable[[Sequence[Key]], float]:
     """The mean of a figure where the mean curve first reaches a fidelity, between steps by straight lines.
 
-    The fidelity is a number, or told by the runs. The figure is nan where the curve never gets there.
+    The fidelity is a number, or told by the runs. The figure is nan where the curve never gets there, and where it is
+    beyond at its first point: nothing was measured there.
     """
 
     def figure(keys: Sequence[Key]) -> float:
         fidelity = level(keys) if callable(level) else level
         xs, ys = mean_curve(runs, keys, "fidelity"), mean_curve(runs, keys, name)
-        if xs[0] >= fidelity:
+        if xs[0] == fidelity:
             return ys[0]
         for (x0, y0), (x1, y1) in zip(zip(xs, ys, strict=True), zip(xs[1:], ys[1:], strict=True), strict=False):
             if x0 < fidelity <= x1:

@@ -3,7 +3,9 @@
 Of another phase than claim, such as first-claim, it writes results/PHASE-targets.md.
 
 The targets were set before anything was measured. Each is a quantity that is met at or below 0, with its interval over
-the claim concepts: met if all of the interval is, missed if none of it is.
+the claim concepts: met if all of the interval is, missed if none of it is. Drift is compared only where both curves
+were measured, from the fidelity of their first points to the highest that both reach; resamples in which a curve does
+not get there are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
-from report import RESULTS, Runs, rows, table  # noqa: E402
+from report import RESULTS, STYLES, Runs, rows, table  # noqa: E402
 from statistics_of_runs import Estimate, Key, at_fidelity, best_step, bootstrap, common_level, mean_of  # noqa: E402
 
 OURS, LORA, DOP = "anchored", "lora-token", "dop"
@@ -46,7 +48,7 @@ class Target:
 def verdict(over: Estimate) -> str:
     """Met, missed, or neither by the interval."""
     if math.isnan(over.mean):
-        return "cannot be told: the curves do not meet"
+        return "cannot be told: not measured there"
     if over.high <= 0:
         return "met"
     if over.low > 0:
@@ -55,8 +57,8 @@ def verdict(over: Estimate) -> str:
 
 
 def targets(runs: Runs) -> list[Target]:
-    """All of them; rates are each method's own at its step of highest mean fidelity."""
-    ours, lora, dop = (runs.curves[label] for label in (OURS, LORA, DOP))
+    """All of them; rates are each method's own at its step of highest mean fidelity. DOP may be missing."""
+    ours, lora, dop = (runs.curves.get(label) for label in (OURS, LORA, DOP))
     steps = {label: best_step(runs.curves[label], runs.keys) for label in (OURS, LORA)}
 
     def at_best(label: str, name: str) -> Figure:
@@ -87,15 +89,15 @@ def targets(runs: Runs) -> list[Target]:
             lambda keys: ground(keys) - follow(keys) - 0.01,
         )
     )  # fmt: skip
-    # Curves begin with the base itself: no concept, no drift.
-    whole = [{k: {0: runs.base[k], **curves[k]} for k in runs.keys} for curves in (ours, lora, dop)]
     for share in SHARES:
         for other, words, factor, aim in (
-            (whole[1], "LoRA", 0.25, "at most 1/4 of LoRA's"),
-            (whole[2], "DOP", 1, "below DOP's"),
+            (lora, "LoRA", 0.25, "at most 1/4 of LoRA's"),
+            (dop, "DOP", 1, "below DOP's"),
         ):
-            level = common_level(whole[0], other, share=share)
-            a, b = at_fidelity(whole[0], "drift", level), at_fidelity(other, "drift", level)
+            if other is None:
+                continue
+            level = common_level(ours, other, share=share)
+            a, b = at_fidelity(ours, "drift", level), at_fidelity(other, "drift", level)
             out.append(
                 Target(
                     f"drift at {share:g} of the fidelity both reach", aim, {"fidelity": level, "anchored": a, words: b},
@@ -119,11 +121,21 @@ def main() -> None:
     """Writes the page."""
     phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
     runs = Runs(rows(phase))
-    seeds, concepts = len({s for _, s in runs.keys}), len({c for c, _ in runs.keys})
+    keys, seeds = runs.keys, len({s for _, s in runs.keys})
+    parts = {
+        "All sets": keys,
+        "Things": [k for k in keys if k[0] not in STYLES],
+        "Styles": [k for k in keys if k[0] in STYLES],
+    }
     text = (
         "# Targets\n\n"
-        f"{concepts} claim concepts, {seeds} seeds. Rates at each method's own step of highest mean fidelity.\n\n"
-    ) + page(runs)
+        f"`targets.py {phase}`: {seeds} seed{'s' * (seeds > 1)}. Rates at each method's own step of highest mean "
+        "fidelity as the classifier reads it; what the eye says of the claim's pictures is in [eyes.md](eyes.md).\n"
+    )
+    for title, chosen in parts.items():
+        if chosen and (title == "All sets" or len(chosen) < len(keys)):
+            runs.keys = chosen
+            text += f"\n## {title} ({len({c for c, _ in chosen})})\n\n{page(runs)}"
     (RESULTS / ("targets.md" if phase == "claim" else f"{phase}-targets.md")).write_text(text, encoding="utf-8")
     print(text)
 
