@@ -4,6 +4,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .texts import MARKER, ConceptTexts, class_pattern, default_caption, parse_caption
@@ -52,7 +53,8 @@ def short_caption(scene: str, class_word: str, kind: str = "instance") -> str:
     """The caption of a picture of which only is said what else is in it.
 
     "on a red sofa" gives "a [v] dog, on a red sofa"; for a style "a house by a lake" gives "a house by a lake, in [v]
-    style". An empty scene gives `default_caption`.
+    style". A scene that begins with the class word, "a dog next to a cat", is `marked` there, or there would be two
+    dogs. An empty scene gives `default_caption`.
 
     Raises:
         ValueError: the class word or the kind is not usable.
@@ -61,7 +63,12 @@ def short_caption(scene: str, class_word: str, kind: str = "instance") -> str:
     scene = " ".join(scene.split()).rstrip(" .,;")
     if not scene:
         return plain
-    return f"{plain}, {scene}" if kind == "instance" else f"{scene}, in {MARKER} {' '.join(class_word.split())}"
+    if kind == "style":
+        return f"{scene}, in {MARKER} {' '.join(class_word.split())}"
+    if re.match(rf"(?:(?:an?|the)\s+(?:[\w'’-]+\s+){{,2}}?)?{class_pattern(class_word)}", scene, re.IGNORECASE):
+        with suppress(ValueError):  # it is there once more, and may be either
+            return marked(scene, class_word)
+    return f"{plain}, {scene}"
 
 
 def marked(caption: str, class_word: str, kind: str = "instance", trigger: str = "") -> str:

@@ -76,3 +76,28 @@ def test_the_short_form_can_always_be_read(kind, scene):
     expected = {"instance": f"a toy, {rest}" if rest else "a toy", "style": rest or "a picture"}
     assert texts.base == expected[kind]
     assert texts.target == "[v] toy"
+
+
+@pytest.mark.parametrize(
+    ("scene", "expected"),
+    [
+        ("a dog next to a cat.", "a [v] dog next to a cat"),
+        ("The small brown dog, asleep", "The small brown [v] dog, asleep"),
+        ("an old dog", "an old [v] dog"),
+        ("dog on grass", "[v] dog on grass"),
+        ("beside a dog", "a [v] dog, beside a dog"),
+        ("a cat on a sofa with a dog", "a [v] dog, a cat on a sofa with a dog"),
+        ("a dog beside a dog", "a [v] dog, a dog beside a dog"),
+        ("a dog-like robot", "a [v] dog, a dog-like robot"),
+        ("a hot-dog stand", "a [v] dog, a hot-dog stand"),
+        ("two dogs", "a [v] dog, two dogs"),
+    ],
+)
+def test_a_scene_that_begins_with_the_class_word_is_marked_there(scene, expected):
+    assert short_caption(scene, "dog") == expected
+    parse_caption(expected, "dog")
+
+
+def test_an_article_before_the_mark_is_fitted():
+    assert short_caption("an owl at night", "owl") == "a [v] owl at night"
+    assert short_caption("a house with a style of its own", "style", "style").endswith("own, in [v] style")
