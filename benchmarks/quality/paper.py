@@ -167,7 +167,8 @@ def main() -> None:
     seeds = len({seed for _, seed in runs.keys})
     text = [
         "# The paper's claims, here\n",
-        f"`paper.py`, from ablate.jsonl, claim.jsonl and search.jsonl. Development concepts, {seeds} seed{'s' * (seeds > 1)}.\n",
+        "`paper.py`, from ablate.jsonl, claim.jsonl and search.jsonl. "
+        f"Development concepts, {seeds} seed{'s' * (seeds > 1)}.\n",
     ]
     for claim in CLAIMS:
         if any(label not in runs.curves for label, _, _ in claim.methods):

@@ -118,7 +118,7 @@ def test_the_phases_keep_development_and_claim_apart(quality):
 
     names = {phase: {t.concept for t in run.tasks(phase, [], [], range(3))} for phase in run.PHASES}
     assert names["search"] == names["ablate"] == set(concepts.DEVELOPMENT)
-    assert names["claim"] == names["early"] == set(concepts.CLAIM)
+    assert names["claim"] == set(concepts.CLAIM)
     assert names["unseen"] == set(concepts.UNSEEN)
     seeds = [t.seed for t in run.tasks("claim", [], [], range(5))]
     assert seeds == sorted(seeds) and len(set(seeds)) == 5
