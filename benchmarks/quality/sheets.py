@@ -56,7 +56,7 @@ def main() -> None:
             canvas.multiline_text((4, top + 30), label, fill="black")
             for column, picture in enumerate(pictures):
                 out.paste(picture, (LABEL + column * side, top))
-        out.save(path, optimize=True)
+        out.quantize(256, kmeans=1).save(path, optimize=True)
 
     sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
     for concept in CONCEPTS.values():
