@@ -2,6 +2,7 @@
 
 import math
 
+import leakage
 import pytest
 import report
 import statistics_of_runs as stats
@@ -48,8 +49,8 @@ def test_a_paired_difference_is_narrower_than_its_parts():
 def test_matched_fidelity_is_read_between_steps():
     runs = curves((0.2, 0.6, 0.8), (0.01, 0.02, 0.06))
     at = lambda level: stats.at_fidelity(runs, "drift", level)(KEYS)  # noqa: E731
-    assert at(0.6) == pytest.approx(0.02) and at(0.7) == pytest.approx(0.04) and at(0.1) == pytest.approx(0.01)
-    assert math.isnan(at(0.9))
+    assert at(0.6) == pytest.approx(0.02) and at(0.7) == pytest.approx(0.04) and at(0.2) == pytest.approx(0.01)
+    assert math.isnan(at(0.9)) and math.isnan(at(0.1)), "nothing was measured there"
 
 
 def test_rates_relative_to_lora():
@@ -119,9 +120,22 @@ def test_targets_are_met_or_missed():
     assert found["drift at 0.75 of the fidelity both reach", "at most 1/4 of LoRA's"] == "missed"
     assert found["drift at 0.75 of the fidelity both reach", "below DOP's"] == "missed"
     assert "| missed |" in targets.page(worse)
+    del worse.curves["dop"]
+    assert len(targets.targets(worse)) == 4 + len(targets.SHARES) and "DOP" not in targets.page(worse)
 
 
 def test_a_verdict_knows_noise_and_what_cannot_be_told():
     assert targets.verdict(stats.Estimate(-0.1, -0.3, 0.1)) == "met in the mean, inside the noise"
     assert targets.verdict(stats.Estimate(0.1, -0.1, 0.3)) == "missed in the mean, inside the noise"
     assert "cannot be told" in targets.verdict(stats.Estimate(float("nan"), 0.0, 0.0))
+
+
+def test_the_page_of_the_leakage():
+    rows = [
+        {"concept": c, "seed": s, "picture": 0.8, "theta1": [own + s / 10, 0.1, 0.2, 0.3], "base": [0.5] * 4}
+        for c, own in (("robot", 0.2), ("cup", 0.6))
+        for s in (0, 1)
+    ]
+    text = leakage.page(rows)
+    assert "| robot | 2 | 0.25 (0.20 to 0.30) | 0.10 | 0.20 | 0.30 | 0.50 |" in text
+    assert "more outside than R(y_tar) in 1 of 2 sets" in text

@@ -4,6 +4,7 @@ import concepts
 import methods
 import prompts
 import pytest
+import report
 
 from purecc_pack.purecc.texts import parse_caption
 from purecc_pack.purecc.tiny.individuals import CONCEPT
@@ -20,6 +21,7 @@ def test_twelve_concepts_that_the_base_never_saw():
     apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN]
     assert sorted(apart) == sorted(concepts.CONCEPTS) and len(concepts.DEVELOPMENT) == 3
     assert len({c.difficulty for c in CONCEPTS}) >= 7
+    assert report.STYLES == tuple(c.name for c in CONCEPTS if c.kind == "style")
 
 
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda c: c.name)
