@@ -146,3 +146,20 @@ def test_the_defaults_of_the_node_are_those_that_were_measured(quality):
     values = {entry.id: entry.default for entry in schema.inputs if hasattr(entry, "default")} | lists
     assert training._recipe(values) == methods.OURS.recipe
     assert values["target_layers"] == methods.OURS.target
+
+
+def test_what_is_there_is_not_made_again_but_can_be_made_anew(quality, monkeypatch, tmp_path, capsys):
+    _, run = quality
+
+    def told(*words):
+        monkeypatch.setattr("sys.argv", ["run.py", *words, "--predict"])
+        run.main()
+        return capsys.readouterr().out
+
+    assert told("claim").startswith("0 runs") and "--anew DIR" in told("claim")
+    assert told("claim", "--only", "tree", "--anew", str(tmp_path)).startswith("20 runs, about ")
+    row = run.done("claim", run.RESULTS)["claim", "tree", "anchored", 3]
+    (tmp_path / "claim.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert told("claim", "--only", "tree", "--anew", str(tmp_path)).startswith("19 runs, about ")
+    everything = sum(len(run.done(phase, run.RESULTS)) for phase in run.PHASES)
+    assert told("all", "--anew", str(tmp_path / "none")).startswith(f"{everything} runs, about ")

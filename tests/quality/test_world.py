@@ -21,7 +21,7 @@ def test_twelve_concepts_that_the_base_never_saw():
     apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN]
     assert sorted(apart) == sorted(concepts.CONCEPTS) and len(concepts.DEVELOPMENT) == 3
     assert len({c.difficulty for c in CONCEPTS}) >= 7
-    assert report.STYLES == tuple(c.name for c in CONCEPTS if c.kind == "style")
+    assert tuple(c.name for c in CONCEPTS if c.kind == "style") == report.STYLES
 
 
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda c: c.name)
