@@ -150,6 +150,7 @@ def test_the_defaults_of_the_node_are_those_that_were_measured(quality):
 
 def test_what_is_there_is_not_made_again_but_can_be_made_anew(quality, monkeypatch, tmp_path, capsys):
     _, run = quality
+    monkeypatch.setattr("pack.load_pack", lambda: None)  # it is there already, and with its nodes
 
     def told(*words):
         monkeypatch.setattr("sys.argv", ["run.py", *words, "--predict"])
