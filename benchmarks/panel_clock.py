@@ -1,8 +1,8 @@
-"""A custom node of the benchmark alone: clocks what the live run does in the server that trains.
+"""Clock what the live run does in the server that trains; a custom node of the benchmark only.
 
-GET /panel_clock starts it anew and gives the seconds since: {"steps", "run", "send"}. "run" is the time that a step
-waits for `LiveRun.step`, with measuring the memory and handing the event on; "send" is the processor's time in which
-the server's own thread writes these events to the pages, beside the training.
+GET /panel_clock returns the seconds since the last call: {"steps", "run", "send"}. "run" is how long steps wait for
+`LiveRun.step`, which measures the memory and hands the event on. "send" is the processor time in which the server's own
+thread writes these events to the pages, beside the training.
 """
 
 import sys
@@ -11,14 +11,14 @@ import time
 from aiohttp import web
 from server import PromptServer
 
-NODE_CLASS_MAPPINGS = {}
+NODE_CLASS_MAPPINGS: dict = {}
 
 spent = {"steps": 0, "run": 0.0, "send": 0.0}
-clocked = []
+clocked: list = []
 
 
 def _clock() -> None:
-    live = next(module for name, module in sys.modules.items() if name.endswith(".purecc.host.live"))
+    live = next(module for name, module in sys.modules.items() if name.endswith(".purecc.host.ui.live_run"))
     step, send = live.LiveRun.step, PromptServer.instance.send
 
     def stepping(*args):
@@ -41,6 +41,6 @@ def _clock() -> None:
 async def _spent(request: web.Request) -> web.Response:
     if not clocked:
         _clock()
-    told = dict(spent)
+    measured = dict(spent)
     spent.update(steps=0, run=0.0, send=0.0)
-    return web.json_response(told)
+    return web.json_response(measured)

@@ -1,13 +1,15 @@
-"""The pack's nodes, in the order in which a workflow meets them."""
+"""List the pack's nodes, in the order of a workflow, and register them with ComfyUI."""
 
 from comfy_api.latest import ComfyExtension, io
 
 from .adapters import ApplyAdapter, LoadAdapter, SaveAdapter
 from .curves import TrainingCurves
 from .dataset import ConceptDataset
+from .expert_settings import ExpertSettings
 from .folder import ImageFolder
 from .masks import ConceptMasks
 from .measuring import MeasurePictures, ModelDrift
+from .prompt import ConceptPrompt
 from .protocol import ProtocolPictures
 from .report import CompareAdapters, PreservationReport
 from .tiny import ExampleConcept, TinyCheckpoint
@@ -21,9 +23,11 @@ NODES: list[type[io.ComfyNode]] = [
     ConceptMasks,
     TrainExtractor,
     PureLearning,
+    ExpertSettings,
     SaveAdapter,
     LoadAdapter,
     ApplyAdapter,
+    ConceptPrompt,
     TrainingCurves,
     PreservationReport,
     CompareAdapters,
@@ -34,16 +38,17 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class PureCCExtension(ComfyExtension):
-    """What the host loads: the list above, and the routes of the live panel."""
+    """The extension that the host loads: the nodes above and the routes of the live panel."""
 
     async def on_load(self) -> None:
-        """Adds the routes."""
-        from server import PromptServer
+        """Add the routes."""
+        from ..purecc.host.training.offers import answer, offers
+        from ..purecc.host.ui import caption_routes, routes, state_routes
 
-        from ..purecc.host import routes
-
-        routes.register(PromptServer.instance.routes)
+        routes.register_on_server()
+        caption_routes.register_on_server()
+        state_routes.register_on_server(offers, answer)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Returns the node classes."""
+        """Return the node classes."""
         return list(NODES)

@@ -1,14 +1,14 @@
-"""A picture of how training went."""
+"""The node that plots a training run."""
 
 from comfy_api.latest import io
 
-from ..purecc.curves import draw
-from ..purecc.host.latents import from_pil
+from ..purecc.host.data.image_tensors import from_pil
+from ..purecc.sheets.curves import paint
 from .types import CATEGORY, LossMap
 
 
 class TrainingCurves(io.ComfyNode):
-    """Draws loss, λ* and drift."""
+    """Plots loss, λ* and drift."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -16,15 +16,15 @@ class TrainingCurves(io.ComfyNode):
             node_id="PureCCTrainingCurves",
             display_name="Training Curves",
             category=CATEGORY,
-            description="Loss, λ* and drift over the steps, as a picture.",
+            description="Plot loss, λ* and drift over the training steps, for one run or two.",
             search_aliases=["plot loss", "loss graph", "lambda curve"],
             inputs=[
-                LossMap.Input("loss", tooltip="From Train Extractor or Pure Learning."),
-                LossMap.Input("loss_2", optional=True, tooltip="A second run, drawn beside the first."),
+                LossMap.Input("loss", tooltip="Losses from Train Extractor or Pure Learning."),
+                LossMap.Input("loss_2", optional=True, tooltip="Losses of a second run, plotted for comparison."),
             ],
-            outputs=[io.Image.Output(tooltip="The curves.")],
+            outputs=[io.Image.Output(tooltip="Chart of the curves.")],
         )
 
     @classmethod
     def execute(cls, loss, loss_2=None) -> io.NodeOutput:
-        return io.NodeOutput(from_pil(draw([m for m in (loss, loss_2) if m is not None])))
+        return io.NodeOutput(from_pil(paint([m for m in (loss, loss_2) if m is not None])))

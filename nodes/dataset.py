@@ -1,10 +1,16 @@
-"""Pictures and captions to a concept dataset."""
+"""Images and captions to a concept dataset."""
 
 from comfy_api.latest import io
 
-from ..purecc.host import datasets
-from ..purecc.host.showing import say, show, shown
-from ..purecc.host.stored import prepare_stored
+from ..purecc.host.data.image_tensors import Cropping, multiple
+from ..purecc.host.data.input_folders import shortened
+from ..purecc.host.data.references import Reference, encode, prepare, same_captions, sheet, title
+from ..purecc.host.data.stored_latents import prepare_stored
+from ..purecc.host.ui.cards import cards
+from ..purecc.host.ui.events import say, show, shown
+from ..purecc.text.captions import CaptionInput
+from ..purecc.text.class_word import class_word_fault, concept_of
+from ..purecc.text.concept import Concept
 from .types import CATEGORY, Dataset
 
 
@@ -17,40 +23,36 @@ class ConceptDataset(io.ComfyNode):
             node_id="PureCCConceptDataset",
             display_name="Concept Dataset",
             category=CATEGORY,
-            description="Pictures of one concept with captions in which [v] marks it: 'a [v] robot on a table' "
-            "(instance), 'a house by a lake, in [v] style' (style). Three to ten pictures are enough. The node "
-            "shows each as it will be cropped, with its texts, and in red what cannot be used.",
+            description="Build a dataset from images of one concept and captions in which [v] marks it: 'a [v] robot "
+            "on a table' (instance), 'a house by a lake, in [v] style' (style). Three to ten images are enough. The "
+            "node shows each image as it will be cropped, with its texts; problems are red.",
             search_aliases=[
-                "training images",
-                "dreambooth dataset",
-                "captions",
-                "references",
-                "contact sheet",
-                "kohya",
+                *("training images", "photos", "caption", "captions", "dreambooth", "dreambooth dataset", "kohya"),
+                *("style", "character", "face", "subject", "person", "teach", "references", "contact sheet"),
             ],
             is_input_list=True,
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", optional=True, tooltip="The reference pictures: a list, or a batch."),
+                io.Image.Input("images", optional=True, tooltip="Reference images: a list or a batch."),
                 io.String.Input(
                     "captions",
                     multiline=True,
                     default="",
-                    tooltip="A caption for each picture, one a line or a connected list, or one caption for all. Mark "
-                    "the concept by [v] before the class word and name what else is in the picture. A caption without "
-                    "[v] is marked before its class word: 'a dog on grass' is read as 'a [v] dog on grass'. Left "
-                    "wholly empty, every picture is captioned 'a [v] CLASS', with what is in scene.",
+                    tooltip="One caption per image, one per line or as a connected list, or one caption for all. Put "
+                    "[v] before the class word and describe everything else in the image. Without [v] the class word "
+                    "is marked: 'a dog on grass' becomes 'a [v] dog on grass'. If empty, every caption is 'a [v] "
+                    "CLASS' plus scene.",
                 ),
                 io.String.Input(
                     "class_word",
-                    default="robot",
-                    tooltip="What the concept is one of: robot, dog, toy. For a style the word after [v], usually "
-                    "'style'.",
+                    default="",
+                    tooltip="What the concept is one of: dog, woman, toy. It follows [v] in captions. A style needs "
+                    "none.",
                 ),
                 io.Combo.Input(
                     "kind",
                     options=["instance", "style"],
-                    tooltip="An instance is one particular thing; a style is a way of drawing anything.",
+                    tooltip="Kind of concept. instance: one particular thing. style: a way of drawing anything.",
                 ),
                 io.Int.Input(
                     "resolution",
@@ -58,22 +60,23 @@ class ConceptDataset(io.ComfyNode):
                     min=0,
                     max=2048,
                     step=16,
-                    tooltip="Side of the square that each picture is cropped and scaled to, in pixels. 0 keeps every "
-                    "picture at its own size. The Tiny Checkpoint needs 96.",
+                    tooltip="Side in pixels to which images are cropped and scaled. 0 keeps each image's size. The "
+                    "Tiny Checkpoint needs 96.",
                 ),
                 io.Combo.Input(
                     "crop",
                     options=["center", "none"],
                     advanced=True,
-                    tooltip="center: a square from the middle. none: the picture in about its own shape, scaled to "
-                    "about resolution x resolution pixels and trimmed a little, so that pictures of like shape share a "
-                    "batch.",
+                    tooltip="center crops a square from the middle. none keeps about the image's shape, scaled to "
+                    "about resolution x resolution pixels and trimmed slightly, so that images of similar shape share "
+                    "a batch.",
                 ),
                 io.Boolean.Input(
                     "flip",
                     default=False,
                     advanced=True,
-                    tooltip="Also train on the mirror image of every picture. Not for concepts with writing or a side.",
+                    tooltip="Also train on mirrored images. Leave it off for concepts with writing or a left and right "
+                    "side.",
                 ),
                 io.Int.Input(
                     "crops",
@@ -81,71 +84,87 @@ class ConceptDataset(io.ComfyNode):
                     min=0,
                     max=16,
                     advanced=True,
-                    tooltip="Also train on this many random crops of every picture, each at least 85 % of its sides.",
+                    tooltip="Also train on N random crops of every image, each at least 85 % of its sides. 0 disables "
+                    "it.",
                 ),
-                io.Vae.Input("vae", tooltip="The VAE of the model that will be trained."),
+                io.Vae.Input("vae", tooltip="VAE of the model to be trained."),
                 io.Mask.Input(
                     "masks",
                     optional=True,
-                    tooltip="Where the concept is in each picture, 1 there and 0 elsewhere: one mask a picture, a list "
-                    "or a batch. Without any, the method 'anchored' finds masks by itself; see Concept Masks.",
+                    tooltip="Masks of the concept, one per image, as a list or a batch: 1 inside, 0 outside. If none "
+                    "are connected, the method anchored finds them; see Concept Masks.",
                 ),
                 io.String.Input(
                     "scene",
                     multiline=True,
                     default="",
                     optional=True,
-                    tooltip="The short form, for pictures without captions: what else is in them, one line for all or "
-                    "a line for each. 'on a red sofa' gives 'a [v] dog, on a red sofa'; for a style 'a house by a "
-                    "lake' gives 'a house by a lake, in [v] style'.",
+                    tooltip="For images without captions: what else is in them, one line for all or one per image. "
+                    "'on a red sofa' gives 'a [v] dog, on a red sofa'; for a style 'a house by a lake' gives 'a house "
+                    "by a lake, in [v] style'.",
                 ),
                 io.String.Input(
                     "trigger",
                     default="",
                     optional=True,
-                    advanced=True,
-                    tooltip="A word that stands for the concept in captions made for another trainer, such as sks or "
-                    "ohwx. It is read as [v].",
+                    tooltip="Word that names the concept in your captions or tags, such as sks or ohwx. It is read as "
+                    "[v]. Leave it empty if the captions have [v] or no such word.",
                 ),
                 io.Latent.Input(
                     "latents",
                     optional=True,
-                    tooltip="In place of images: the latents of the stock Load Training Dataset, made with this VAE. "
-                    "They are trained on as they are; resolution and crop do not matter. Captions are needed as ever, "
-                    "in the same order: its conditioning has no words.",
+                    tooltip="Latents from the stock Load Training Dataset, instead of images, encoded with this VAE. "
+                    "They are used unchanged: resolution and crop have no effect. Captions are still required, in the "
+                    "same order.",
                 ),
             ],
             outputs=[
-                Dataset.Output("dataset", display_name="dataset", tooltip="For Train Extractor and Pure Learning.")
+                Dataset.Output(
+                    "dataset", display_name="dataset", tooltip="Dataset for Train Extractor and Pure Learning."
+                )
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls, captions, class_word, kind, resolution, crop, flip, crops, vae, images=None, masks=None, scene=("",),
-        trigger=("",), latents=None,
-    ) -> io.NodeOutput:  # fmt: skip
-        read = {"masks": masks, "scene": "\n".join(scene), "trigger": trigger[0]}
-        if latents:
-            _check_latents(images, flip[0], crops[0])
-            references = prepare_stored(latents, vae[0], captions, class_word[0], kind[0], **read)
-        else:
-            form = {"resolution": resolution[0], "crop": crop[0], "flip": flip[0], "crops": crops[0]}
-            references = datasets.prepare(images or (), captions, class_word[0], kind[0], **form, **read)
-        sheet, node_id = shown(datasets.sheet(references)), cls.hidden.unique_id
+    def validate_inputs(cls, class_word=None, kind=None) -> bool | str:
+        """Return True, or what is wrong with the words; the host calls it when a prompt is queued."""
+        if not class_word or not kind:  # over a wire
+            return True
+        return class_word_fault(class_word[0], kind[0]) or True
+
+    @classmethod
+    def execute(cls, **values) -> io.NodeOutput:
+        concept = concept_of(values["class_word"][0], values["kind"][0])
+        references = _references(values, concept)
+        node_id = cls.hidden.unique_id
         problems = [r.problem for r in references if r.problem]
-        say("\n".join([datasets.title(references) + ":" * bool(problems), *problems]), node_id)  # some show no breaks
+        same = same_captions(references)
+        lines = [*problems, *same, *(r.remark for r in references if r.remark)]
+        heading = {"purecc_title": ["\n".join([title(references), *same])]}
+        image = {**shown(sheet(references)), "purecc_cards": cards(references), **heading}
+        say("\n".join([title(references) + ":" * bool(lines), *shortened(lines)]), node_id)  # some show no breaks
         if problems:
-            show(sheet, node_id)
-        return io.NodeOutput(datasets.encode(references, vae[0], class_word[0], kind[0]), ui=sheet)
+            show(image, node_id)
+        return io.NodeOutput(encode(references, values["vae"][0], concept), ui=image)
+
+
+def _references(values: dict[str, list], concept: Concept) -> list[Reference]:
+    """Return the references of the node's inputs, each of which is a list."""
+    only = {name: entries[0] for name, entries in values.items() if entries}
+    given = CaptionInput(values["captions"], "\n".join(values.get("scene") or ()), only.get("trigger", ""))
+    if latents := values.get("latents"):
+        _check_latents(values.get("images"), only["flip"], only["crops"])
+        return prepare_stored(latents, only["vae"], given, concept, values.get("masks"))
+    cropping = Cropping(only["resolution"], only["crop"], only["flip"], only["crops"], multiple(only["vae"]))
+    return prepare(values.get("images") or (), given, concept, cropping, values.get("masks"))
 
 
 def _check_latents(images: list | None, flip: bool, crops: int) -> None:
     if images:
-        raise ValueError("Both images and latents are connected: connect the references as one or the other.")
+        raise ValueError("Both images and latents are connected. Connect only one of them.")
     if flip or crops:
         raise ValueError(
-            "Latents are trained on as they are, so there are no mirror images and no crops of them: set flip to false "
-            "and crops to 0, or connect images."
+            f"Latents cannot be mirrored or cropped, but flip is {flip} and crops is {crops}. Set flip to false and "
+            "crops to 0, or connect images."
         )

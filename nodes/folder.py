@@ -1,19 +1,18 @@
-"""A folder of pictures and captions."""
+"""A folder of images and captions."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import folder_paths
 from comfy_api.latest import io
 
-from ..purecc import folder as folders
-from ..purecc.host.latents import from_pil
+from ..purecc.host.data.input_folders import input_folder, input_folders, load
+from ..purecc.host.ui.events import say
+from ..purecc.host.ui.node_progress import NodeProgress
+from ..purecc.text.image_folder import fingerprint, read_folder
 from .types import CATEGORY
 
 
 class ImageFolder(io.ComfyNode):
-    """Reads a folder."""
+    """Loads a folder."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -21,15 +20,18 @@ class ImageFolder(io.ComfyNode):
             node_id="PureCCImageFolder",
             display_name="Image Folder",
             category=CATEGORY,
-            description="Pictures and captions of a folder of ComfyUI's input folder, in the order of their names: "
-            "photo.jpg and beside it photo.txt. kohya's folders (10_dog) work as they are. Photos stand upright, "
-            "transparency becomes white, 16-bit greys keep their tones.",
-            search_aliases=["load folder", "kohya", "dreambooth folder", "load dataset", "captions from txt"],
+            description="Load images, captions and masks from a folder inside ComfyUI's input folder, sorted by name: "
+            "photo.jpg with its caption in photo.txt and its mask in photo-masklabel.png. kohya folders (10_dog) work "
+            "unchanged. Photos are turned upright, transparency becomes white, 16-bit greys keep their tones.",
+            search_aliases=[
+                *("photos", "add photos", "upload images", "load folder", "load dataset", "face", "character", "style"),
+                *("kohya", "dreambooth", "dreambooth folder", "caption", "captions from txt"),
+            ],
             inputs=[
                 io.Combo.Input(
                     "folder",
-                    options=folder_paths.get_input_subfolders(),
-                    tooltip="A folder in ComfyUI's input folder. Press R to see one that is new.",
+                    options=input_folders(),
+                    tooltip="Folder inside ComfyUI's input folder. Press R to refresh the list.",
                 ),
             ],
             outputs=[
@@ -37,36 +39,37 @@ class ImageFolder(io.ComfyNode):
                     "images",
                     display_name="images",
                     is_output_list=True,
-                    tooltip="The pictures, each at its own size. For Concept Dataset.",
+                    tooltip="Images for Concept Dataset, each at its own size.",
                 ),
                 io.String.Output(
                     "captions",
                     display_name="captions",
                     is_output_list=True,
-                    tooltip="Their captions, empty where there is no text file. For Concept Dataset.",
+                    tooltip="Captions for Concept Dataset. Images without a text file have an empty caption.",
+                ),
+                io.Mask.Output(
+                    "masks",
+                    display_name="masks",
+                    is_output_list=True,
+                    tooltip="Masks for Concept Dataset, 1 inside the concept. Images without a mask file have an empty "
+                    "mask, and training finds it.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def fingerprint_inputs(cls, folder):
-        return folders.fingerprint(folders.entries(_place(folder)))
+        return fingerprint(read_folder(input_folder(folder)).entries)
 
     @classmethod
     def execute(cls, folder) -> io.NodeOutput:
-        found = [entry for entry in folders.entries(_place(folder)) for _ in range(entry.repeats)]
-        captions = [folders.caption(entry) for entry in found]
-        return io.NodeOutput([from_pil(folders.picture(entry.path)) for entry in found], captions)
-
-
-def _place(folder: str) -> Path:
-    """The folder, which is one of ComfyUI's input folder and no other.
-
-    Raises:
-        ValueError: it is not.
-    """
-    root = folder_paths.get_input_directory()
-    place = Path(root) / folder
-    if not folder_paths.is_within_directory(root, str(place)) or not place.is_dir():
-        raise ValueError(f"{folder!r} is no folder of ComfyUI's input folder: put your pictures there and press R.")
-    return place
+        found = read_folder(input_folder(folder))
+        progress = NodeProgress(cls.hidden.unique_id, "images", len(found.entries))
+        loaded = load(found.entries, progress.advance)
+        count = len(found.entries)
+        say(
+            "\n".join([f"{count} image{'s' * (count > 1)}, {loaded.size / 1e6:.0f} MB.", *found.remarks]),
+            cls.hidden.unique_id,
+        )
+        return io.NodeOutput(loaded.images, loaded.captions, loaded.masks)

@@ -1,9 +1,12 @@
-"""The masks of a dataset, before training."""
+"""The node that finds and shows the masks of a dataset."""
 
 from comfy_api.latest import io, ui
 
-from ..purecc.host import masking
-from ..purecc.host.progress import NodeProgress
+from ..purecc.host.messages import Message, Phase
+from ..purecc.host.models.host_models import HostModels
+from ..purecc.host.training import find_masks
+from ..purecc.host.ui.node_progress import NodeProgress
+from .resume_settings import CACHE_TOOLTIP
 from .types import CATEGORY, Dataset
 
 
@@ -16,35 +19,44 @@ class ConceptMasks(io.ComfyNode):
             node_id="PureCCConceptMasks",
             display_name="Concept Masks",
             category=CATEGORY,
-            description="Where the concept is in each reference, as the base model itself sees it: no other model is "
-            "needed. The method 'anchored' learns only what is inside. Look at the masks before training; those that "
-            "Concept Dataset was given are shown and kept.",
+            description="Find the concept in each reference image with the base model; no other model is needed. The "
+            "method anchored learns only inside these masks, so check them before training. Masks given to Concept "
+            "Dataset are shown and kept.",
             search_aliases=["segment references", "mask preview", "subject mask", "masked training"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="The base model that will be trained. It is copied; yours stays."),
-                io.Clip.Input("clip", tooltip="The text encoders that belong to the model. They stay as they are."),
-                Dataset.Input("dataset", tooltip="From Concept Dataset."),
+                io.Model.Input("model", tooltip="Base model to train. It is copied; yours stays as it is."),
+                io.Clip.Input("clip", tooltip="Text encoders of the model. They stay as they are."),
+                Dataset.Input("dataset", tooltip="Reference images and captions, from Concept Dataset."),
+                io.Boolean.Input(
+                    "cache",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip=CACHE_TOOLTIP.format(what="the masks"),
+                ),
             ],
             outputs=[
-                Dataset.Output(
-                    "dataset", display_name="dataset", tooltip="The dataset with its masks, for Pure Learning."
-                ),
+                Dataset.Output("dataset", display_name="dataset", tooltip="Dataset with masks, for Pure Learning."),
                 io.Image.Output(
                     "images",
                     display_name="images",
                     is_output_list=True,
-                    tooltip="Each reference with its mask: what is outside is dimmed, the edge is outlined.",
+                    tooltip="Reference images with their masks: dimmed outside, outlined at the edge.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, clip, dataset) -> io.NodeOutput:
+    def execute(cls, model, clip, dataset, cache=True) -> io.NodeOutput:
         progress = NodeProgress(cls.hidden.unique_id, "masks", len(dataset.items))
-        masked = masking.find_masks(model, clip, dataset, progress.say, progress.advance)
-        pictures, lines = masking.pictures(masked), masking.remarks(masked)
+
+        def on_phase(phase: Phase, **values: object) -> None:
+            progress.say(str(Message(phase.value, values)))
+
+        masked = find_masks.find_masks(HostModels(model, clip), dataset, on_phase, progress.advance, cache)
+        pictures, lines = find_masks.pictures(masked), find_masks.remarks(masked)
         progress.say("\n".join(lines))
         shown = {**ui.PreviewImage(pictures).as_dict(), "text": lines}
         return io.NodeOutput(masked, [p[None] for p in pictures], ui=shown)

@@ -1,23 +1,24 @@
-"""A customised model measured against its base: by pictures of both, and by drift."""
+"""The nodes that measure a customised model against its base: by images, and by drift."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..purecc.host.drift import drift, parts
-from ..purecc.host.latents import from_pil
-from ..purecc.host.measuring import Encoders, as_pictures, measure
-from ..purecc.host.progress import NodeProgress
-from ..purecc.host.reports import as_json, save
-from ..purecc.measure import UNRELATED_PROMPTS
-from ..purecc.protocol import sheet
-from ..purecc.protocol.pictures import parse_nouns
+from ..purecc.evaluation.pictures import parse_nouns
+from ..purecc.host.data.image_tensors import from_pil
+from ..purecc.host.evaluation.drift import drift, parts
+from ..purecc.host.evaluation.measuring import Encoders, as_images, measure
+from ..purecc.host.evaluation.report_files import as_json, prefix_fault, save
+from ..purecc.host.models.host_models import HostModels
+from ..purecc.host.ui.node_progress import NodeProgress
+from ..purecc.sheets import protocol_sheet
+from ..purecc.training.drift import UNRELATED_PROMPTS
 from .protocol_inputs import encoders, size, two_models
 from .types import CATEGORY, Pictures
 
 
 class MeasurePictures(io.ComfyNode):
-    """Measures what Protocol Pictures drew."""
+    """Measures the images of Protocol Pictures."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,27 +26,27 @@ class MeasurePictures(io.ComfyNode):
             node_id="PureCCMeasurePictures",
             display_name="Measure Pictures",
             category=CATEGORY,
-            description="CLIP-T, CLIP-I, DINO and Seg-Cons of a customised model against its base, by prompt and on "
-            "average. Every encoder is optional: what is not connected leaves its columns out.",
+            description="Measure CLIP-T, CLIP-I, DINO and Seg-Cons of a customised model against its base, per prompt "
+            "and on average. Every encoder is optional; without it its columns are left out.",
             search_aliases=["clip score", "clip-t", "clip-i", "dino score", "evaluate concept", "benchmark"],
             is_input_list=True,
             is_output_node=True,
             inputs=[
-                Pictures.Input("pictures", tooltip="From Protocol Pictures."),
+                Pictures.Input("pictures", tooltip="Images from Protocol Pictures."),
                 io.Image.Input(
-                    "references", tooltip="The pictures that the concept was learned from: a list, or a batch."
+                    "references", tooltip="Reference images the concept was learned from: a list or a batch."
                 ),
                 *encoders(),
                 io.Model.Input(
-                    "segmenter", optional=True, tooltip="The MODEL of a SAM3 checkpoint: for Seg-Cons, with nouns."
+                    "segmenter", optional=True, tooltip="MODEL of a SAM3 checkpoint, for Seg-Cons together with nouns."
                 ),
-                io.Clip.Input("segmenter_clip", optional=True, tooltip="The CLIP of the same SAM3 checkpoint."),
+                io.Clip.Input("segmenter_clip", optional=True, tooltip="CLIP of the same SAM3 checkpoint."),
                 io.String.Input(
                     "nouns",
                     multiline=True,
                     default="",
-                    tooltip="What to segment, for Seg-Cons: a line for each prompt, or one line for all, commas "
-                    "between nouns: robot, beach.",
+                    tooltip="Nouns to segment for Seg-Cons, separated by commas: robot, beach. One line per prompt, or "
+                    "one line for all.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -54,44 +55,59 @@ class MeasurePictures(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="Least probability at which SAM3's detection of a noun counts.",
+                    tooltip="Minimum confidence at which a SAM3 detection counts.",
                 ),
                 io.Float.Input(
                     "drift",
                     optional=True,
                     force_input=True,
-                    tooltip="From Model Drift, to stand in the table and the files.",
+                    tooltip="Drift from Model Drift, to include in the table and the files.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="purecc/protocol",
-                    tooltip="Where the table (.md) and all that was measured (.json) go in ComfyUI's output folder.",
+                    tooltip="Path in ComfyUI's output folder for the table (.md) and all results (.json).",
                 ),
             ],
             outputs=[
-                io.String.Output("table", display_name="table", tooltip="A row a prompt and the means, as markdown."),
-                io.String.Output("json", display_name="json", tooltip="Everything measured, with how it was made."),
-                io.Image.Output("sheet", display_name="sheet", tooltip="The table, and the pictures in pairs."),
+                io.String.Output(
+                    "table", display_name="table", tooltip="Table as markdown: one row per prompt, and the means."
+                ),
+                io.String.Output("json", display_name="json", tooltip="All results with all settings, as JSON."),
+                io.Image.Output("sheet", display_name="sheet", tooltip="The table and the images in pairs."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls, pictures, references, nouns, threshold, filename_prefix, clip_vision=None, clip=None, dino=None,
-        segmenter=None, segmenter_clip=None, drift=None,
-    ) -> io.NodeOutput:  # fmt: skip
-        drawn, known = pictures[0], as_pictures(references)
-        rows = parse_nouns("\n".join(nouns), len(drawn.prompts)) if _only(segmenter) is not None else ()
-        connected = (_only(entry) for entry in (clip_vision, clip, dino, segmenter, segmenter_clip))
-        using = Encoders(*connected, rows, threshold[0])
+    def validate_inputs(cls, filename_prefix=None) -> bool | str:
+        """Return True, or what is wrong with the prefix; the host calls it when a prompt is queued."""
+        return True if not filename_prefix else prefix_fault(filename_prefix[0]) or True
+
+    @classmethod
+    def execute(cls, pictures, references, nouns, **values) -> io.NodeOutput:
+        drawn, known = pictures[0], as_images(references)
+        only = {name: entries[0] for name, entries in values.items() if entries}
+        rows = parse_nouns("\n".join(nouns), len(drawn.prompts)) if only.get("segmenter") is not None else ()
+        using = Encoders(
+            clip_vision=only.get("clip_vision"),
+            clip=only.get("clip"),
+            dino=only.get("dino"),
+            segmenter=only.get("segmenter"),
+            segmenter_clip=only.get("segmenter_clip"),
+            nouns=rows,
+            threshold=only["threshold"],
+        )
         using.check()
         parts = using.parts(2 * len(drawn.prompts) * len(drawn.seeds), len(known))
         progress = NodeProgress(cls.hidden.unique_id, "Measures", parts)
-        report = measure(drawn, known, using, progress, _only(drift))
-        files = save(report, filename_prefix[0])
+        report = measure(drawn, known, using, progress, only.get("drift"))
+        files = save(report, only["filename_prefix"])
         return io.NodeOutput(
-            report.markdown(), as_json(report), from_pil(sheet.draw(report)), ui={"text": [str(f) for f in files]}
+            report.markdown(),
+            as_json(report),
+            from_pil(protocol_sheet.paint(report)),
+            ui={"text": [str(f) for f in files]},
         )
 
 
@@ -104,8 +120,8 @@ class ModelDrift(io.ComfyNode):
             node_id="PureCCModelDrift",
             display_name="Model Drift",
             category=CATEGORY,
-            description="How far a customised flow model has moved from its base on prompts that have nothing to do "
-            "with the concept: the squared difference of their velocities, relative to the base's. 0 is no change.",
+            description="Measure how far a customised model has moved from its base on prompts unrelated to the "
+            "concept: the squared difference of their velocities, relative to the base's. 0 is no change.",
             search_aliases=["velocity drift", "forgetting", "preservation", "compare models"],
             inputs=[
                 *two_models(),
@@ -113,7 +129,7 @@ class ModelDrift(io.ComfyNode):
                     "prompts",
                     multiline=True,
                     default="\n".join(UNRELATED_PROMPTS),
-                    tooltip="Prompts without the concept, one a line. Figures of other prompts cannot be compared.",
+                    tooltip="Prompts without the concept, one per line. Compare only results with the same prompts.",
                 ),
                 *size(),
                 io.Int.Input(
@@ -122,31 +138,27 @@ class ModelDrift(io.ComfyNode):
                     min=1,
                     max=64,
                     advanced=True,
-                    tooltip="Points in one pass of the model. Fewer need less memory; the figure is the same.",
+                    tooltip="Samples per pass of the model. Lower it to save memory; the result stays the same.",
                 ),
             ],
             outputs=[
                 io.Float.Output(
-                    "drift", display_name="drift", tooltip="0 is no change; 1 is as far as velocities are long."
+                    "drift",
+                    display_name="drift",
+                    tooltip="Drift: 0 is no change, 1 a change as large as the velocities.",
                 ),
-                io.String.Output("text", display_name="text", tooltip="The figure with what it was measured on."),
+                io.String.Output("text", display_name="text", tooltip="Drift with the number of prompts and the size."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls, model, clip, customised_model, customised_clip, prompts, width, height, batch_size
-    ) -> io.NodeOutput:
+    def execute(cls, model, clip, customised_model, customised_clip, prompts, **values) -> io.NodeOutput:
         lines = [line for line in prompts.splitlines() if line.strip()]
+        width, height = values["width"], values["height"]
         progress = NodeProgress(cls.hidden.unique_id, "Drift", parts(len(lines)))
-        pair = (customised_model, customised_clip)
-        (value,) = drift((model, clip), [pair], lines, width, height, progress, limit=batch_size)
+        base, customised = HostModels(model, clip), HostModels(customised_model, customised_clip)
+        (value,) = drift(base, [customised], lines, (width, height), progress, limit=values["batch_size"])
         text = f"Velocity drift {value:.4f} on {len(lines)} prompts at {width} x {height}"
         progress.say(text)
         return io.NodeOutput(value, text)
-
-
-def _only(values):
-    """The one value of an input that is not a list by nature; None where nothing is connected."""
-    return values[0] if values else None

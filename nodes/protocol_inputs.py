@@ -1,83 +1,84 @@
-"""Inputs that the nodes which draw with several models, or measure what they drew, have in common."""
+"""Inputs shared by the nodes that generate with several models, or measure their images."""
 
 from __future__ import annotations
 
-import comfy.samplers
 from comfy_api.latest import io
 
-from ..purecc.host.drawing import Sampling
+from ..purecc.host.evaluation.sampling import SAMPLERS, SCHEDULERS, Sampling
 
 
 def base_model() -> list[io.Input]:
-    """Inputs of the model without the concept."""
+    """Return the inputs of the model without the concept."""
     return [
-        io.Model.Input("model", tooltip="The base model, without the concept."),
-        io.Clip.Input("clip", tooltip="The base model's text encoders."),
+        io.Model.Input("model", tooltip="Base model, without the concept."),
+        io.Clip.Input("clip", tooltip="Text encoders of the base model."),
     ]
 
 
 def two_models() -> list[io.Input]:
-    """Inputs of a base model and what was made from it."""
+    """Return the inputs of a base model and its customised model."""
     return [
         *base_model(),
-        io.Model.Input("customised_model", tooltip="The model with the concept: from Apply Adapter or a LoRA loader."),
+        io.Model.Input("customised_model", tooltip="Model with the concept, from Apply Adapter or a LoRA loader."),
         io.Clip.Input(
-            "customised_clip", tooltip="The text encoders that know the concept: from Apply Adapter or a LoRA loader."
+            "customised_clip", tooltip="Text encoders that know the concept, from Apply Adapter or a LoRA loader."
         ),
     ]
 
 
 def prompts(default: str) -> io.Input:
-    """The input of what is drawn."""
+    """Return the input of the prompts."""
     return io.String.Input(
         "prompts",
         multiline=True,
         default=default,
-        tooltip="One a line, the concept marked by [v] before its class word. Prompts without [v] are drawn too, and "
-        "show what happened to the rest of the model.",
+        tooltip="Prompts, one per line, with [v] before the class word. Prompts without [v] show how the rest of the "
+        "model changed.",
     )
 
 
 def concept() -> list[io.Input]:
-    """Inputs of how prompts speak of the concept."""
+    """Return the inputs that say how prompts name the concept."""
     return [
         io.String.Input(
             "class_word",
             default="robot",
-            tooltip="What the concept is one of, as the prompts spell it. For a style usually 'style'.",
+            tooltip="Class of the concept, as spelled in the prompts. For a style usually 'style'.",
         ),
         io.Combo.Input(
             "kind",
             options=["instance", "style"],
-            tooltip="How [v] stands in the prompts: 'a [v] robot' (instance), 'a house, in [v] style' (style).",
+            tooltip="Form of the prompts. instance: 'a [v] robot'. style: 'a house, in [v] style'.",
         ),
     ]
 
 
 def trigger() -> io.Input:
-    """The input of what calls the concept."""
+    """Return the input of the word that calls the concept."""
     return io.String.Input(
         "trigger",
         default="embedding:my_concept",
-        tooltip="What stands for [v] in the customised model's prompts: embedding:NAME for an adapter of this pack, or "
-        "the trigger word of any other LoRA.",
+        tooltip="Replaces [v] in the customised model's prompts: embedding:NAME for an adapter of this pack, the "
+        "trigger word for any other LoRA.",
     )
 
 
 def size(default: int = 1024) -> list[io.Input]:
-    """Inputs of a picture's size."""
+    """Return the inputs of an image's size."""
     return [
-        io.Int.Input(side, default=default, min=64, max=4096, step=16, tooltip=f"The pictures' {side} in pixels.")
+        io.Int.Input(
+            side, default=default, min=64, max=4096, step=16, tooltip=f"{side.capitalize()} of the images in pixels."
+        )
         for side in ("width", "height")
     ]
 
 
 def sampling_inputs(seeds: int, least: int = 1) -> list[io.Input]:
-    """Inputs of how pictures are drawn, see `sampling_of`.
+    """Return the inputs that control how images are generated; see `sampling_of`.
 
     Args:
-        seeds: how many by default.
-        least: how many at least.
+        seeds: default number of seeds.
+        least: smallest number of seeds.
     """
     return [
         io.Int.Input(
@@ -86,56 +87,60 @@ def sampling_inputs(seeds: int, least: int = 1) -> list[io.Input]:
             min=0,
             max=2**48,
             control_after_generate=io.ControlAfterGenerate.fixed,
-            tooltip="The first seed; the others follow it.",
+            tooltip="First seed; the others count up from it.",
         ),
         io.Int.Input(
-            "seeds", default=seeds, min=least, max=64, tooltip="How many seeds. Each prompt is drawn at all of them."
+            "seeds",
+            default=seeds,
+            min=least,
+            max=64,
+            tooltip="Number of seeds. Each prompt is generated at all of them; more seeds give steadier results.",
         ),
-        io.Int.Input("steps", default=28, min=1, max=1000, tooltip="Sampling steps."),
-        io.Float.Input("cfg", default=4.5, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
-        io.Combo.Input(
-            "sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="As in KSampler; euler for SD3.5."
-        ),
+        io.Int.Input("steps", default=28, min=1, max=1000, tooltip="Number of sampling steps."),
+        io.Float.Input("cfg", default=4.5, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance scale."),
+        io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="Sampler, as in KSampler. Use euler for SD3.5."),
         io.Combo.Input(
             "scheduler",
-            options=comfy.samplers.KSampler.SCHEDULERS,
+            options=SCHEDULERS,
             default="sgm_uniform",
-            tooltip="As in KSampler; sgm_uniform for SD3.5.",
+            tooltip="Scheduler, as in KSampler. Use sgm_uniform for SD3.5.",
         ),
         *size(),
-        io.String.Input(
-            "negative", default="", advanced=True, tooltip="The negative prompt of all models; usually empty."
-        ),
+        io.String.Input("negative", default="", advanced=True, tooltip="Negative prompt of all models, usually empty."),
         io.Int.Input(
             "batch_size",
             default=4,
             min=1,
             max=64,
             advanced=True,
-            tooltip="Seeds drawn at a time. Fewer need less memory; the pictures are the same.",
+            tooltip="Seeds generated at once. Lower it to save memory; the images stay the same.",
         ),
     ]
 
 
 def sampling_of(values: dict) -> tuple[Sampling, range]:
-    """(how to draw, the seeds) from the values of `sampling_inputs`."""
+    """Return (sampling, seeds) from the values of `sampling_inputs`."""
     names = ("steps", "cfg", "sampler_name", "scheduler", "width", "height", "negative", "batch_size")
     return Sampling(*(values[n] for n in names)), range(values["seed"], values["seed"] + values["seeds"])
 
 
 def encoders(text: str = "clip") -> list[io.Input]:
-    """Inputs of what compares pictures with references and prompts; `text` names that of CLIP's text half."""
+    """Return the inputs of the encoders that compare images with references and prompts.
+
+    Args:
+        text: id of the input of CLIP's text half.
+    """
     return [
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
-            tooltip="The picture half of a CLIP, from Load CLIP Vision: for CLIP-I and CLIP-T.",
+            tooltip="Image half of a CLIP, from Load CLIP Vision, for CLIP-I and CLIP-T.",
         ),
         io.Clip.Input(
             text,
             optional=True,
-            tooltip="The text half of the same CLIP, from Load CLIP with the same file: for CLIP-T. The files "
-            "clip_l.safetensors that go round lack its projection and are refused.",
+            tooltip="Text half of the same CLIP, from Load CLIP with the same file, for CLIP-T. The commonly shared "
+            "clip_l.safetensors lacks the text projection and is refused.",
         ),
-        io.ClipVision.Input("dino", optional=True, tooltip="DINOv2 large or giant, from Load CLIP Vision: for DINO."),
+        io.ClipVision.Input("dino", optional=True, tooltip="DINOv2 large or giant, from Load CLIP Vision, for DINO."),
     ]

@@ -1,10 +1,9 @@
-"""The embedded base model and the embedded example concept."""
+"""The nodes that load the embedded base model and the example concept."""
 
-import folder_paths
 from comfy_api.latest import io
 
-from ..purecc.host.latents import from_pil
-from ..purecc.host.tiny import load_tiny_checkpoint
+from ..purecc.host.data.image_tensors import from_pil
+from ..purecc.host.models.tiny import load_tiny_models
 from ..purecc.tiny import concept
 from .types import CATEGORY
 
@@ -18,24 +17,24 @@ class TinyCheckpoint(io.ComfyNode):
             node_id="PureCCTinyCheckpoint",
             display_name="Tiny Checkpoint",
             category=CATEGORY,
-            description="The small base model that comes with the pack: Stable Diffusion 3.5's architecture, trained "
-            "on drawn scenes of 96 x 96 pixels. For trying everything out without a download and without a GPU.",
+            description="Load PureCC Tiny, the small base model included in this pack: Stable Diffusion 3.5's "
+            "architecture, trained on drawn scenes of 96 x 96 pixels. Use it to try everything without a download or a "
+            "GPU.",
             search_aliases=["purecc tiny", "embedded model", "demo model"],
             outputs=[
-                io.Model.Output(tooltip="The diffusion model."),
-                io.Clip.Output(tooltip="The text encoder, a small CLIP-L."),
-                io.Vae.Output(tooltip="The autoencoder."),
+                io.Model.Output(tooltip="Diffusion model."),
+                io.Clip.Output(tooltip="Text encoder, a small CLIP-L."),
+                io.Vae.Output(tooltip="Autoencoder (VAE)."),
             ],
         )
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        model, clip, vae = load_tiny_checkpoint(folder_paths.get_folder_paths("embeddings"))
-        return io.NodeOutput(model, clip, vae)
+        return io.NodeOutput(*load_tiny_models())
 
 
 class ExampleConcept(io.ComfyNode):
-    """The five references that come with the pack."""
+    """Loads the five reference images included in the pack."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -43,13 +42,13 @@ class ExampleConcept(io.ComfyNode):
             node_id="PureCCExampleConcept",
             display_name="Example Concept",
             category=CATEGORY,
-            description="Five pictures of one robot with their captions, for the Tiny Checkpoint. All stand before the "
-            "same red stripes, which no caption names: what a trainer makes of that is the test.",
+            description="Load five captioned images of one robot, for the Tiny Checkpoint. All have the same red "
+            "striped background, which no caption mentions: this tests whether a method learns the background too.",
             search_aliases=["demo dataset", "example images"],
             outputs=[
-                io.Image.Output("images", display_name="images", is_output_list=True, tooltip="The five pictures."),
+                io.Image.Output("images", display_name="images", is_output_list=True, tooltip="The five images."),
                 io.String.Output(
-                    "captions", display_name="captions", is_output_list=True, tooltip="A caption for each, with [v] in."
+                    "captions", display_name="captions", is_output_list=True, tooltip="One caption per image, with [v]."
                 ),
             ],
         )

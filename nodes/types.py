@@ -8,5 +8,6 @@ Adapter = io.Custom("PURECC_ADAPTER")
 LoraModel = io.Custom("LORA_MODEL")
 LossMap = io.Custom("LOSS_MAP")
 Pictures = io.Custom("PURECC_PICTURES")
+TrainingSettings = io.Custom("PURECC_SETTINGS")
 
 CATEGORY = "PureCC"

@@ -1,4 +1,4 @@
-"""Draws the pack's icon and banner for the Registry: docs/icon.png (400 x 400) and docs/banner.png (21:9).
+"""Paint the pack's icon and banner for the Registry: docs/icon.png (400 x 400) and docs/banner.png (21:9).
 
     python3 scripts/artwork.py
 
@@ -16,7 +16,7 @@ ICON, BANNER = 400, (1344, 576)
 
 
 def cells(sheet: Image.Image, left: float, top: float, pitch: float, columns: int, rows: int, learned) -> None:
-    """Draws a grid of cells onto `sheet`; `learned`, a (column, row), is a disc that glows."""
+    """Paint a grid of cells onto `sheet`; `learned`, a (column, row), is a disc that glows."""
     side = pitch * 0.76
     centre = [start + place * pitch + side / 2 for start, place in zip((left, top), learned, strict=True)]
     glow = Image.new("L", sheet.size)
@@ -37,7 +37,7 @@ def _disc(centre, radius: float) -> tuple[float, ...]:
 
 
 def icon() -> Image.Image:
-    """The icon, transparent outside its rounded corners."""
+    """Return the icon, transparent outside its rounded corners."""
     size = ICON * SCALE
     sheet = Image.new("RGB", (size, size), GROUND)
     pitch = size * 0.286
@@ -50,7 +50,7 @@ def icon() -> Image.Image:
 
 
 def banner() -> Image.Image:
-    """The banner: the name, what it is for, and a model in which one cell learns."""
+    """Return the banner: the name, what it is for, and a model in which one cell learns."""
     width, height = (side * SCALE for side in BANNER)
     sheet = Image.new("RGB", (width, height), GROUND)
     pitch = height / 4.4
@@ -66,7 +66,7 @@ def banner() -> Image.Image:
 
 
 def main() -> None:
-    """Draws both."""
+    """Paint both."""
     DOCS.mkdir(exist_ok=True)
     icon().save(DOCS / "icon.png", optimize=True)
     banner().save(DOCS / "banner.png", optimize=True)

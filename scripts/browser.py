@@ -1,4 +1,4 @@
-"""Finds a Chromium-like browser, and on Debian as root installs one when there is none."""
+"""Find a Chromium-like browser, and on Debian as root installs one when there is none."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ class BrowserError(RuntimeError):
 
 
 def find_browser() -> Path | None:
-    """Returns the executable named by PURECC_BROWSER, else the first browser in the usual places, else None."""
+    """Return the executable named by PURECC_BROWSER, else the first browser in the usual places, else None."""
     if os.environ.get("PURECC_BROWSER"):
         return Path(os.environ["PURECC_BROWSER"])
     found = [Path(path) for path in map(shutil.which, NAMES) if path]
@@ -33,7 +33,7 @@ def find_browser() -> Path | None:
 
 
 def get_browser() -> Path:
-    """Returns a browser's executable, installing Debian's chromium when there is none and we may.
+    """Return a browser's executable, installing Debian's chromium when there is none and we may.
 
     Raises:
         BrowserError: there is none; the message says what to install.

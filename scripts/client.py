@@ -39,24 +39,24 @@ class Interrupted(RuntimeError):
 
 
 class Client:
-    """Speaks to the server at `address`."""
+    """A client of the server at `address`."""
 
     def __init__(self, address: str):
         self.address = address.rstrip("/")
         self.client_id = uuid.uuid4().hex
 
     def get(self, path: str, **query) -> bytes:
-        """Returns the body of a GET."""
+        """Return the body of a GET."""
         url = f"{self.address}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read()
 
     def get_json(self, path: str, **query):
-        """Returns the JSON body of a GET."""
+        """Return the JSON body of a GET."""
         return json.loads(self.get(path, **query))
 
-    def post(self, path: str, body: dict | None = None) -> dict:
-        """Returns the JSON answer to a POST, {} when it is empty."""
+    def post(self, path: str, body: dict | bool | None = None) -> dict:
+        """Return the JSON answer to a POST, {} when it is empty."""
         request = urllib.request.Request(
             f"{self.address}{path}", json.dumps(body or {}).encode(), {"Content-Type": "application/json"}
         )
@@ -64,31 +64,34 @@ class Client:
             return json.loads(answer.read() or b"{}")
 
     def object_info(self) -> dict:
-        """Returns the definitions of all nodes."""
+        """Return the definitions of all nodes."""
         return self.get_json("/object_info")
 
     def queue(self, prompt: dict, workflow: dict | None = None) -> str:
-        """Queues an API-format prompt and returns its id.
+        """Queue an API-format prompt and return its id.
 
         Args:
             prompt: {node id: {"class_type", "inputs"}}.
             workflow: the UI-format workflow to embed in saved images.
 
         Raises:
-            PromptError: the server found it invalid.
+            PromptError: the server found it invalid, or a part of it. The parts that it accepted do not run either.
         """
         extra = {"extra_pnginfo": {"workflow": workflow}} if workflow else {}
         try:
-            return self.post("/prompt", {"prompt": prompt, "client_id": self.client_id, "extra_data": extra})[
-                "prompt_id"
-            ]
+            answer = self.post("/prompt", {"prompt": prompt, "client_id": self.client_id, "extra_data": extra})
         except urllib.error.HTTPError as error:
             raise PromptError(explain(json.loads(error.read()))) from None
+        if answer["node_errors"]:
+            self.post("/queue", {"delete": [answer["prompt_id"]]})
+            self.post("/interrupt", {"prompt_id": answer["prompt_id"]})
+            raise PromptError(explain(answer))
+        return answer["prompt_id"]
 
     def run(
         self, prompt: dict, on_event: Event | None = None, workflow: dict | None = None, silence: float = 600.0
     ) -> dict:
-        """Queues a prompt, follows it to its end and returns its outputs, {node id: ui output}.
+        """Queue a prompt, follow it to its end and return its outputs, {node id: ui output}.
 
         Args:
             prompt: API format.
@@ -111,7 +114,7 @@ class Client:
         return self.wait(prompt_id)
 
     def wait(self, prompt_id: str, timeout: float = 600.0) -> dict:
-        """Returns the outputs of a queued prompt once it has ended, raising as `run` does."""
+        """Return the outputs of a queued prompt once it has ended, raising as `run` does."""
         end = time.monotonic() + timeout
         while prompt_id not in (history := self.get_json(f"/history/{prompt_id}")):
             if time.monotonic() > end:
@@ -125,7 +128,7 @@ class Client:
         return history[prompt_id]["outputs"]
 
     def image(self, image: dict) -> bytes:
-        """Returns the bytes of an image as `outputs[node]["images"]` lists it."""
+        """Return the bytes of an image as `outputs[node]["images"]` lists it."""
         return self.get("/view", **{key: image[key] for key in ("filename", "subfolder", "type")})
 
     def interrupt(self) -> None:
@@ -137,8 +140,8 @@ ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
 def explain(answer: dict) -> str:
-    """Returns a refusal of the server in plain lines."""
-    error = answer.get("error", {})
+    """Return a refusal of the server in plain lines."""
+    error = answer.get("error", "A part of the prompt is invalid")
     lines = [
         f"{error.get('message', error)} {error.get('details', '')}".strip() if isinstance(error, dict) else str(error)
     ]

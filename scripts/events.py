@@ -29,7 +29,7 @@ class Events:
 
     def __init__(self, address: str, client_id: str, timeout: float = 30.0):
         parts = urlsplit(address)
-        self._socket = socket.create_connection((parts.hostname, parts.port), timeout)
+        self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout)
         key = base64.b64encode(os.urandom(16)).decode()
         headers = [f"GET /ws?clientId={client_id} HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket"]
         headers += ["Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
@@ -67,7 +67,7 @@ class Events:
         self.close()
 
     def _message(self) -> tuple[int, bytes] | None:
-        """Returns the next whole message as (TEXT or BINARY, payload), or None when the server closes."""
+        """Return the next whole message as (TEXT or BINARY, payload), or None when the server closes."""
         kind, parts = 0, []
         while True:
             head = self._exactly(2)
@@ -92,7 +92,7 @@ class Events:
         return data
 
     def _send(self, code: int, payload: bytes) -> None:
-        """Sends one control frame, masked as a client must."""
+        """Send one control frame, masked as a client must."""
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
         self._socket.sendall(bytes([0x80 | code, 0x80 | len(payload)]) + mask + masked)

@@ -23,19 +23,19 @@ minutes => new Promise(resolve => {
 
 
 def visit(page, address: str) -> None:
-    """Opens the front end and waits until it is ready."""
+    """Open the front end and wait until it is ready."""
     page.goto(address, timeout=180_000)
     page.wait_for_function(READY, timeout=180_000)
 
 
 def load(page, saved: dict) -> None:
-    """Loads a workflow, after a refresh of the lists of files, and lets the front end check it."""
+    """Load a workflow, after a refresh of the lists of files, and let the front end check it."""
     page.evaluate(LOAD, saved)
     page.wait_for_timeout(1500)
 
 
 def run(page, minutes: float = 30) -> dict:
-    """Queues what is loaded and returns its last event: `name`, and what came with it (`prompt_id`, errors).
+    """Queue what is loaded and return its last event: `name`, and what came with it (`prompt_id`, errors).
 
     The name is "refused" when the server found the prompt invalid, "no end" when the minutes have passed.
     """

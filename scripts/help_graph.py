@@ -32,7 +32,7 @@ SIZE = {"width": 96, "height": 96}
 SAMPLED = {"seed": 42, "steps": 28, "cfg": 4, "sampler_name": "euler", "scheduler": "simple"}
 ABOUT = {"class_word": "robot", "resolution": 96}
 ASKED = {**VAE, **SIZE, **SAMPLED, "prompts": PROMPTS, "class_word": "robot", "seeds": 2}
-TRAIN = {**BASE, **VAE, "seed": 0, "batch_size": 4, "rank": 8}
+TRAIN = {**BASE, **VAE, "preset": "custom", "seed": 0, "batch_size": 4, "rank": 8}
 WATCH = {"drift_prompts": DRIFT, "sample_prompt": SAMPLES}
 
 # Every node of the graph: its class, and the inputs that are not at their defaults. A list links to a node, its output.
@@ -62,6 +62,7 @@ GRAPH = {
         {**TRAIN, **WATCH, "dataset": ["dataset", 0], "name": f"{NAME}_extractor", "steps": 60, "sample_every": 20}
         | {"batch_size": 5, "rank": 4, "learning_rate": 0.002, "embedding_learning_rate": 0.002},
     ),
+    "settings": ("PureCCTrainingSettings", {}),
     "save_extractor": ("PureCCSaveAdapter", {"adapter": ["extract", 0], "overwrite": True}),
     "learn": (
         "PureCCPureLearning",
@@ -77,6 +78,7 @@ GRAPH = {
     "save": ("PureCCSaveAdapter", {"adapter": ["learn", 0], "overwrite": True}),
     "apply": ("PureCCApplyAdapter", {**BASE, "adapter": ["learn", 0]}),
     "prompt": ("CLIPTextEncode", {"clip": ["apply", 1], "text": f"a embedding:{NAME} robot on a beach"}),
+    "words": ("PureCCConceptPrompt", {"adapter": ["learn", 0], "text": "a [v] on a beach"}),
     "curves": ("PureCCTrainingCurves", {"loss": ["learn", 2]}),
     "plot": ("PreviewImage", {"images": ["curves", 0]}),
     "report": ("PureCCPreservationReport", {**PAIR, **ASKED, "trigger": f"embedding:{NAME}"}),
@@ -103,7 +105,7 @@ LATER = {
 }
 # The nodes of each page in columns, with widths and, where there is room to spare, heights, 0 for a
 # node that is collapsed; or the part of a node that is shown alone.
-PAGES = {
+PAGES: dict[str, str | list] = {
     "PureCCTinyCheckpoint": [[("tiny", 300), ("text", 300)], [("drawn", 240, 270)]],
     "PureCCExampleConcept": [[("concept", 220)], [("references", 420, 330)]],
     "PureCCImageFolder": [[("folder", 260)], [("from_folder", 340, 420)]],
@@ -111,9 +113,11 @@ PAGES = {
     "PureCCConceptMasks": [[("masks", 460, 420)]],
     "PureCCTrainExtractor": "extract panel",
     "PureCCPureLearning": "learn panel",
+    "PureCCTrainingSettings": [[("settings", 420)]],
     "PureCCSaveAdapter": [[("learn", 200, 0)], [("save", 300)]],
     "PureCCLoadAdapter": [[("load", 300)], [("loaded", 280)]],
     "PureCCApplyAdapter": [[("tiny", 200)], [("apply", 240)], [("prompt", 270, 120)]],
+    "PureCCConceptPrompt": [[("learn", 200, 0)], [("words", 300, 150)], [("prompt", 270, 120)]],
     "PureCCTrainingCurves": [[("curves", 200)], [("plot", 440, 400)]],
     "PureCCPreservationReport": "report sheet",
     "PureCCCompareAdapters": "compare sheet",

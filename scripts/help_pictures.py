@@ -1,4 +1,4 @@
-"""Remakes the pictures of the help pages, web/docs/images/NODE.webp, in the real front end.
+"""Remake the pictures of the help pages, web/docs/images/NODE.webp, in the real front end.
 
     python3 scripts/help_pictures.py [NODE ...]
 
@@ -82,7 +82,7 @@ key => {
 
 
 def photograph(page, columns: list) -> bytes:
-    """A screenshot of some nodes side by side, PNG."""
+    """Return a screenshot of some nodes side by side, PNG."""
     place = page.evaluate(PLACE, columns)
     page.wait_for_timeout(1500)
     box = {"x": place["x"] - MARGIN, "y": place["y"] - MARGIN / 2}
@@ -90,7 +90,7 @@ def photograph(page, columns: list) -> bytes:
 
 
 def panel(page, key: str) -> bytes:
-    """A screenshot of the panel on a training node, PNG."""
+    """Return a screenshot of the panel on a training node, PNG."""
     page.evaluate(PLACE, [[(key, 480)]])
     page.evaluate(BOTTOM, key)
     page.wait_for_timeout(1500)
@@ -98,13 +98,13 @@ def panel(page, key: str) -> bytes:
 
 
 def sheet(page, client: Client, key: str, past: dict) -> bytes:
-    """What a report shows on its node, as it made it."""
+    """Return what a report shows on its node, as it made it."""
     node = str(page.evaluate("key => made[key].id", key))
     return client.image(past["outputs"][node]["images"][0])
 
 
 def save(name: str, taken: bytes) -> None:
-    """Writes a page's picture, no wider than it is shown and no larger than need be."""
+    """Write a page's picture, no wider than it is shown and no larger than need be."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(taken)).convert("RGB")
@@ -120,7 +120,7 @@ def save(name: str, taken: bytes) -> None:
 
 
 def make(wanted: list[str]) -> None:
-    """Makes the pictures of these pages, in an environment that has everything."""
+    """Make the pictures of these pages, in an environment that has everything."""
     IMAGES.mkdir(exist_ok=True)
     with studio.front_end(1100, 1250) as (page, server):
         client = Client(server.address)
@@ -134,6 +134,7 @@ def make(wanted: list[str]) -> None:
         ended = frontend.run(page)
         if ended["name"] != "execution_success":
             raise SystemExit(f"The graph ended with {json.dumps(ended)[:2000]}")
+        client.wait(ended["prompt_id"])
         past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
         page.evaluate("() => app.refreshComboInNodes()")
         page.evaluate(ADD, LATER)
@@ -149,7 +150,7 @@ def make(wanted: list[str]) -> None:
 
 
 def main() -> int:
-    """Makes the pictures."""
+    """Make the pictures."""
     parser = argparse.ArgumentParser(description="Remake the pictures of the help pages.")
     parser.add_argument("nodes", nargs="*", metavar="NODE", help="only of these pages, such as PureCCModelDrift")
     nodes = parser.parse_args().nodes

@@ -1,4 +1,4 @@
-"""Makes the pack's own environment, gets ComfyUI into it, and starts a server on it.
+"""Make the pack's own environment, gets ComfyUI into it, and starts a server on it.
 
     python3 scripts/host.py [--comfyui DIR] [--port N]
 
@@ -33,7 +33,7 @@ TORCH_COMPANIONS = ("torchvision==0.28.0", "torchaudio==2.11.0")
 # which the core package stands in. torch and its companions have their own step.
 LEFT_OUT = {"torch", "torchvision", "torchaudio", "comfyui-embedded-docs", "pyopengl", "comfy-angle"}
 REPLACED = {"comfyui-workflow-templates": "comfyui-workflow-templates-core"}
-TEST_REQUIREMENTS = ("pytest>=8", "playwright>=1.45")
+TEST_REQUIREMENTS = ("pytest>=8", "pytest-xdist==3.8.0", "playwright>=1.45", "ruff==0.17.6", "mypy==2.4.1")
 
 
 class HostError(RuntimeError):
@@ -49,12 +49,12 @@ class Host:
 
 
 def say(text: str) -> None:
-    """Prints one line of progress at once."""
+    """Print one line of progress at once."""
     print(text, flush=True)
 
 
 def prepare(comfyui: Path | None = None, tests: bool = False, root: Path = ROOT) -> Host:
-    """Installs what is missing and returns the host. A second call finds it all done.
+    """Install what is missing and return the host. A second call finds it all done.
 
     Args:
         comfyui: a ComfyUI tree to use; by default that of COMFYUI_PATH, else one of our own is downloaded.
@@ -76,7 +76,7 @@ def prepare(comfyui: Path | None = None, tests: bool = False, root: Path = ROOT)
 
 
 def make_venv(folder: Path) -> Path:
-    """Returns the interpreter of the virtual environment `folder`, making it when it is not there or broken."""
+    """Return the interpreter of the virtual environment `folder`, making it when it is not there or broken."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if python.exists() and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0:
         return python
@@ -91,7 +91,7 @@ def make_venv(folder: Path) -> Path:
 
 
 def host_requirements(tree: Path) -> list[str]:
-    """Returns what a ComfyUI tree says it needs, less torch (which has its own step) and what it boots without."""
+    """Return what a ComfyUI tree says it needs, less torch (which has its own step) and what it boots without."""
     wanted = []
     for line in (tree / "requirements.txt").read_text(encoding="utf-8").splitlines():
         line = line.split("#")[0].strip()
@@ -102,13 +102,13 @@ def host_requirements(tree: Path) -> list[str]:
 
 
 def pack_requirements(root: Path = ROOT) -> list[str]:
-    """Returns the lines of a folder's requirements.txt, by default the pack's own."""
+    """Return the lines of a folder's requirements.txt, by default the pack's own."""
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def install(python: Path, wanted: list[str], stamp: Path) -> None:
-    """Installs torch, its companions and `wanted`, then notes in `stamp` what was installed; skips what it notes."""
+    """Install torch, its companions and `wanted`, then note in `stamp` what was installed; skip what it notes."""
     done = read_stamp(stamp)
     missing = [line for line in ["torch", *wanted] if line not in done]
     if not missing:
@@ -125,7 +125,7 @@ def install(python: Path, wanted: list[str], stamp: Path) -> None:
 
 
 def read_stamp(stamp: Path) -> set[str]:
-    """Returns the requirement lines that `stamp` notes as installed; none when it is absent or unreadable."""
+    """Return the requirement lines that `stamp` notes as installed; none when it is absent or unreadable."""
     try:
         return set(json.loads(stamp.read_text(encoding="utf-8"))["installed"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -133,7 +133,7 @@ def read_stamp(stamp: Path) -> set[str]:
 
 
 def install_torch(python: Path) -> None:
-    """Installs torch and its companions: the default build beside an NVIDIA GPU, else a CPU build."""
+    """Install torch and its companions: the default build beside an NVIDIA GPU, else a CPU build."""
     command = [python, "-m", "pip"]
     if serving.has_nvidia() or sys.platform == "darwin":
         say("Installing torch, torchvision and torchaudio")
@@ -157,7 +157,7 @@ def answers(url: str, timeout: float = 5.0) -> bool:
 
 
 def pip(command: list, arguments: list[str]) -> None:
-    """Runs `pip install`; raises HostError with what to look at when it fails."""
+    """Run `pip install`; raise HostError with what to look at when it fails."""
     quiet = ["--disable-pip-version-check", "--progress-bar", "off", "-qq"]
     line = [*map(str, command), "install", *quiet, *arguments]
     if subprocess.run(line).returncode:
@@ -165,7 +165,7 @@ def pip(command: list, arguments: list[str]) -> None:
 
 
 def mend(python: Path) -> None:
-    """Makes torchvision and torchaudio importable beside a CPU torch, each only after its import failed.
+    """Make torchvision and torchaudio importable beside a CPU torch, each only after its import failed.
 
     Both exist as CUDA-linked builds in places where torch is a CPU build. Their compiled parts are then of no use, and
     the host uses none of them on this path. Only this environment's own copies are changed.
@@ -193,7 +193,7 @@ def imports(python: Path, name: str) -> bool:
 
 
 def site_packages(python: Path) -> Path:
-    """Returns the folder of an interpreter's packages."""
+    """Return the folder of an interpreter's packages."""
     code = "import sysconfig; print(sysconfig.get_path('platlib'))"
     return Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
 

@@ -1,4 +1,4 @@
-"""Remakes docs/live.png: the panel of a run that is under way, by the paper's method, in the real front end.
+"""Remake docs/live.png: the panel of a run that is under way, by the paper's method, in the real front end.
 
 python3 scripts/live_picture.py
 """
@@ -23,11 +23,11 @@ step => {
 }
 """
 CLOSER = "() => { app.canvas.ds.scale = 1.5; app.canvas.ds.offset = [40, 780 - made.learn.size[1]] }"
-STOP = "() => made.learn.widgets.find(widget => widget.name === 'purecc_live').panel.button.stop.click()"
+STOP = "() => made.learn.widgets.find(widget => widget.name === 'purecc_live').panel.buttons.button.stop.click()"
 
 
 def make() -> None:
-    """Makes the picture, in an environment that has everything."""
+    """Make the picture, in an environment that has everything."""
     with studio.front_end(1200, 1250) as (page, _):
         page.evaluate("() => app.graph.clear()")
         page.evaluate(help_pictures.ADD, NODES)

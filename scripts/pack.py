@@ -1,4 +1,4 @@
-"""Makes the pack importable in a script, as `purecc_pack`, beside the host's own modules."""
+"""Make the pack importable in a script, as `purecc_pack`, beside the host's own modules."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_pack() -> None:
-    """Imports nothing yet: `purecc_pack` becomes the repository's root and COMFYUI_PATH the home of `comfy`.
+    """Import nothing yet: `purecc_pack` becomes the repository's root and COMFYUI_PATH the home of `comfy`.
 
     The root itself stays off sys.path, where its `nodes` and `tests` would shadow the host's.
     """

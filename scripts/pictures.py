@@ -1,27 +1,38 @@
-"""Remakes the pictures of the bundled workflows, by running and showing them in the real front end.
+"""Remake the pictures of the bundled workflows, by running and showing them in the real front end.
 
-    python3 scripts/pictures.py [--only-graphs]
+    python3 scripts/pictures.py
 
-docs/quickstart.png shows the quickstart's graph with its results. In workflows/, quickstart.jpg shows results, and the
-others show their graphs, most because their model is not at hand. With --only-graphs the quickstart is not run.
+docs/quickstart.png shows the graph of 1_try_it with its results. In workflows/, every NAME.jpg is the card of the
+gallery: reference images, before and after, all drawn by PureCC Tiny, since no other model is at hand.
 """
 
 import argparse
 import io
 import json
 import sys
-from pathlib import Path
 
 import frontend
 import host
 import studio
 from client import Client
+from graphs.all import WORKFLOWS
+from graphs.families import FAMILIES
 
 ROOT = host.ROOT
-WORKFLOWS = ROOT / "workflows"
-ROWS = {"purecc/references": "references", "purecc/base": "base model", "purecc/customised": "customised, same seeds"}
-LOADERS = {"CheckpointLoaderSimple": "checkpoints", "CLIPVisionLoader": "clip_vision", "CLIPLoader": "text_encoders"}
-CELL, LABEL = 120, 22
+FOLDER = ROOT / "workflows"
+RUNS = {"1_try_it": "purecc/", "5_two_stages_try_it": "purecc/two_stages_"}
+"""The workflows that run here, and how the names of their pictures begin."""
+ROWS = {"references": "reference images", "base": "before", "customised": "after, same seeds"}
+TITLES = {
+    "1_try_it": "Try it",
+    "3_use_your_concept": "Use your concept",
+    "4_two_concepts": "Two concepts",
+    "5_two_stages_sd35": "The paper's two stages: SD 3.5",
+    "5_two_stages_try_it": "The paper's two stages: try it",
+    "6_measure": "Measure",
+    **{f"2_teach_{family.key}": f"Teach {family.name}" for family in FAMILIES},
+}
+CELL, LABEL, HEAD = 120, 22, 40
 
 # Shows the whole graph beside a margin (left, top, right, bottom) and returns where it is on the page.
 FIT = """
@@ -41,97 +52,83 @@ FIT = """
 
 
 def show(page, name: str) -> None:
-    """Loads a bundled workflow."""
-    frontend.load(page, json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")))
+    """Load a bundled workflow."""
+    frontend.load(page, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def fit(page, margin: tuple[int, int, int, int]) -> dict:
-    """Brings the whole graph into view and returns its place on the page."""
+    """Bring the whole graph into view and return its place on the page."""
     place = page.evaluate(FIT, list(margin))
     page.wait_for_timeout(2500)
     return place
 
 
-def run_quickstart(page, client: Client) -> None:
-    """Runs the quickstart, then takes its screenshot and makes its thumbnail."""
+def run(page, client: Client, name: str) -> dict[str, list]:
+    """Run a workflow and return its pictures by row."""
     from PIL import Image
 
-    show(page, "quickstart")
+    show(page, name)
     ended = frontend.run(page)
     if ended["name"] != "execution_success":
-        raise SystemExit(f"The quickstart ended with {json.dumps(ended)[:2000]}")
+        raise SystemExit(f"{name} ended with {json.dumps(ended)[:2000]}")
     page.wait_for_timeout(2000)
-    fit(page, (90, 130, 30, 30))
-    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    (ROOT / "docs").mkdir(exist_ok=True)
-    shot.quantize(256, method=Image.Quantize.MEDIANCUT).save(ROOT / "docs" / "quickstart.png", optimize=True)
+    client.wait(ended["prompt_id"])
     past = client.get_json(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
     rows = {}
     for node, output in past["outputs"].items():
-        title = ROWS.get(past["prompt"][2][node]["inputs"].get("filename_prefix"))
-        if title:
-            rows[title] = [Image.open(io.BytesIO(client.image(image))) for image in output["images"]]
-    contact_sheet({title: rows[title] for title in ROWS.values()}).save(WORKFLOWS / "quickstart.jpg", quality=88)
+        kind = str(past["prompt"][2][node]["inputs"].get("filename_prefix", "")).removeprefix(RUNS[name])
+        if kind in ROWS:
+            rows[kind] = [Image.open(io.BytesIO(client.image(image))).convert("RGB") for image in output["images"]]
+    return rows
 
 
-def contact_sheet(rows: dict):
-    """Returns rows of square images, each under its title."""
+def photograph(page) -> None:
+    """Take the screenshot of the workflow that has run."""
+    from PIL import Image
+
+    fit(page, (90, 130, 30, 30))
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shot.quantize(256, method=Image.Quantize.MEDIANCUT).save(ROOT / "docs" / "quickstart.png", optimize=True)
+
+
+def card(title: str, rows: dict[str, list], foot: str):
+    """Return a card of the gallery: rows of square images, each under its name."""
     from PIL import Image, ImageDraw, ImageFont
 
-    width = max(len(images) for images in rows.values())
-    sheet = Image.new("RGB", (width * CELL, len(rows) * (CELL + LABEL)), (30, 31, 36))
+    width = max(len(rows[kind]) for kind in ROWS)
+    sheet = Image.new("RGB", (width * CELL, HEAD + len(ROWS) * (CELL + LABEL)), (30, 31, 36))
     pen = ImageDraw.Draw(sheet)
-    for row, (title, images) in enumerate(rows.items()):
-        top = row * (CELL + LABEL)
-        pen.text((8, top + 3), title, fill="white", font=ImageFont.load_default(14))
-        for column, image in enumerate(images):
+    pen.text((8, 7), title, fill="white", font=ImageFont.load_default(24))
+    pen.text((sheet.width - 8, 17), foot, fill=(160, 164, 172), font=ImageFont.load_default(12), anchor="ra")
+    for row, (kind, name) in enumerate(ROWS.items()):
+        top = HEAD + row * (CELL + LABEL)
+        pen.text((8, top + 3), name, fill="white", font=ImageFont.load_default(14))
+        for column, image in enumerate(rows[kind]):
             size = (CELL - 4, CELL - 4)
-            sheet.paste(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), (column * CELL + 2, top + LABEL))
+            sheet.paste(image.resize(size, Image.Resampling.LANCZOS), (column * CELL + 2, top + LABEL))
     return sheet
 
 
-def show_graphs(page, base: Path) -> None:
-    """Makes the thumbnails of the other workflows; the files that they name exist in name only."""
-    from PIL import Image
-
-    (base / "input" / "my_concept").mkdir()
-    for file in sorted(set(WORKFLOWS.glob("*.json")) - {WORKFLOWS / "quickstart.json"}):
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        for node in saved["nodes"]:
-            if node["type"] in LOADERS:
-                named = base / "models" / LOADERS[node["type"]] / node["widgets_values"][0]
-                named.parent.mkdir(parents=True, exist_ok=True)
-                named.touch()
-            if node["type"] == "PureCCLoadAdapter":
-                placeholder(base / "models" / "loras" / node["widgets_values"][0])
-        show(page, file.stem)
-        place = fit(page, (20, 60, 20, 20))
-        shot = Image.open(io.BytesIO(page.screenshot(clip=place))).convert("RGB")
-        shot.thumbnail((1024, 1024), Image.Resampling.LANCZOS)
-        shot.save(file.with_suffix(".jpg"), quality=85)
-
-
-def placeholder(path: Path) -> None:
-    """Writes a file that Load Adapter lists: the metadata of an adapter without any tensor."""
-    about = {key: "" for key in ("id", "kind", "name", "has_embedding")} | {"format": "1", "part": "lora"}
-    header = json.dumps({"__metadata__": {f"purecc.{key}": value for key, value in about.items()}}).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
+def make() -> None:
+    """Make the pictures, in an environment that has everything."""
+    with studio.front_end(2400, 1350) as (page, server):
+        rows = {}
+        for name in RUNS:
+            rows[name] = run(page, Client(server.address), name)
+            if name == "1_try_it":
+                photograph(page)
+        for name in WORKFLOWS:
+            foot = "" if name in RUNS else "drawn by PureCC Tiny"
+            made = card(TITLES[name], rows.get(name) or rows["1_try_it"], foot)
+            made.save(FOLDER / f"{name}.jpg", quality=88)
+        for file in FOLDER.glob("*.jpg"):
+            if file.stem not in WORKFLOWS:
+                file.unlink()
 
 
 def main() -> int:
-    """Makes the pictures."""
-    parser = argparse.ArgumentParser(description="Remake the pictures of the bundled workflows.")
-    parser.add_argument("--only-graphs", action="store_true", help="do not run the quickstart")
-    options = parser.parse_args()
-
-    def make() -> None:
-        with studio.front_end(2400, 1350) as (page, server):
-            if not options.only_graphs:
-                run_quickstart(page, Client(server.address))
-            page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-            show_graphs(page, server.base)
-
+    """Make the pictures."""
+    argparse.ArgumentParser(description="Remake the pictures of the bundled workflows.").parse_args()
     return studio.run(__file__, make)
 
 

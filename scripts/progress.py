@@ -1,4 +1,4 @@
-"""Shows a running prompt in a terminal: one line for each node, kept up to date while the node works."""
+"""Show a running prompt in a terminal: one line for each node, kept up to date while the node works."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ class Progress:
         self._count = 0
 
     def __call__(self, name: str, data: dict) -> None:
-        """Takes one event."""
+        """Take one event."""
         if name in ("executing", "execution_success"):
             self._finish()
             self._start(data.get("node"))
@@ -38,7 +38,7 @@ class Progress:
             self._show(f"{data['value']}/{data['max']}")
 
     def close(self) -> None:
-        """Ends the line of the node at work, if one still is: it was stopped."""
+        """End the line of the node at work, if one still is: it was stopped."""
         self._finish("stopped after")
 
     def _start(self, node: str | None) -> None:
@@ -49,7 +49,7 @@ class Progress:
             self._print(self._head(), final=False)
 
     def _head(self) -> str:
-        return f"[{self._count}/{len(self._titles)}] {self._titles.get(self._node, self._node)}"
+        return f"[{self._count}/{len(self._titles)}] {self._titles.get(self._node or '', self._node)}"
 
     def _show(self, text: str) -> None:
         self._text = text

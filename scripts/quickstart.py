@@ -6,6 +6,7 @@ The results are in output/quickstart: pictures, adapter files and summary.json.
 """
 
 import argparse
+import io
 import json
 import subprocess
 import sys
@@ -23,15 +24,14 @@ from progress import Progress
 
 ROOT = host.ROOT
 TARGET = ROOT / "output" / "quickstart"
+WORKFLOW = "1_try_it"
 PACKAGES = ("torch", "transformers", "safetensors", "peft", "accelerate", "comfyui-frontend-package")
 
 NAMES = {
     "references": "the five references",
     "masks": "the same, masked",
-    "base": "base, on grass",
-    "customised": "customised, the same seeds",
-    "base_any_background": "base, no background named",
-    "customised_any_background": "customised, no background named",
+    "base": "the base model",
+    "customised": "with the concept, the same seeds",
     "curves": "loss and drift",
 }
 
@@ -52,7 +52,7 @@ def remember_this_run(base: Path, files: list[Path]) -> None:
 
 
 def versions(ready: host.Host) -> dict[str, str]:
-    """Returns the versions of everything that takes part."""
+    """Return the versions of everything that takes part."""
     code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {PACKAGES!r}}}))"
     found = subprocess.run([ready.python, "-c", code], capture_output=True, text=True, check=True).stdout
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -62,14 +62,18 @@ def versions(ready: host.Host) -> dict[str, str]:
 
 
 def run(server: serving.Server, file: Path, target: Path, about: dict) -> dict:
-    """Runs a workflow file through a server and returns the summary of what it made."""
+    """Run a workflow file through a server and return the summary of what it made."""
     began = time.time()
     client = Client(server.address)
     saved = json.loads(file.read_text(encoding="utf-8"))
     info = client.object_info()
     prompt = workflow.to_api(saved, info)
-    named = {str(node["id"]): node.get("title") for node in saved["nodes"]}
-    titles = {name: named.get(name) or info[node["class_type"]]["display_name"] for name, node in prompt.items()}
+    graphs = (saved, *saved.get("definitions", {}).get("subgraphs", ()))
+    named = {str(node["id"]): node.get("title") for graph in graphs for node in graph["nodes"]}
+    titles = {
+        name: named.get(name.split(":")[-1]) or info[node["class_type"]]["display_name"]
+        for name, node in prompt.items()
+    }
     progress = Progress(titles)
     base = server.base
     try:
@@ -78,8 +82,8 @@ def run(server: serving.Server, file: Path, target: Path, about: dict) -> dict:
         progress.close()
         adapters = summary.reports(base / "models" / "loras", began)
         embeddings = [base / "models" / "embeddings" / path.name for path in adapters]
-        images = [path for path in (base / "output" / "purecc").glob("*.png") if path.stat().st_mtime >= began]
-        remember_this_run(base, [*adapters, *embeddings, *images])
+        saved_images = [path for path in (base / "output" / "purecc").glob("*.png") if path.stat().st_mtime >= began]
+        remember_this_run(base, [*adapters, *embeddings, *saved_images])
     images = summary.pictures(prompt, outputs, base / "output")
     seeds = sorted({report["seed"] for report in adapters.values()})
     about = about | {"seed": seeds[0] if len(seeds) == 1 else seeds, "seconds": round(time.time() - began, 1)}
@@ -87,7 +91,7 @@ def run(server: serving.Server, file: Path, target: Path, about: dict) -> dict:
 
 
 def tell(made: dict) -> None:
-    """Prints where everything is."""
+    """Print where everything is."""
     host.say(f"\nDone in {made['seconds']:.0f} s. The pictures, in {TARGET}:")
     for kind, files in made["images"].items():
         for file in files:
@@ -98,7 +102,7 @@ def tell(made: dict) -> None:
 
 
 def main() -> None:
-    """Runs the quickstart."""
+    """Run the quickstart."""
     parser = argparse.ArgumentParser(
         description="Customise a concept end to end in a real ComfyUI, with the bundled model."
     )
@@ -113,7 +117,8 @@ def main() -> None:
     )
     parser.add_argument("--cpu", action="store_true", default=None, help="run on the CPU even where there is a GPU")
     options = parser.parse_args()
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # Windows pipes have no λ
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # Windows pipes have no λ
     ready = host.prepare(options.comfyui)
     base = host.CACHE / "base"
     serving.link_pack(base)
@@ -122,7 +127,7 @@ def main() -> None:
     host.say("Starting ComfyUI")
     with serving.Server(ready.python, ready.comfyui, base, port, options.cpu) as server:
         try:
-            tell(run(server, ROOT / "workflows" / "quickstart.json", TARGET, {"versions": versions(ready)}))
+            tell(run(server, ROOT / "workflows" / f"{WORKFLOW}.json", TARGET, {"versions": versions(ready)}))
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             raise serving.ServerError(f"ComfyUI ended before the workflow did ({error}).\n{server.tail()}") from error
         except ExecutionError as error:
@@ -130,7 +135,7 @@ def main() -> None:
                 f"The workflow failed in {error}\n{''.join(error.traceback)}\nLog: {server.log}"
             ) from error
         if options.open:
-            host.say(f"\nComfyUI is at {server.address}. Open Workflow > Browse Templates > purecc > quickstart.")
+            host.say(f"\nThe workflow is open at {server.address}/?template={WORKFLOW}&source=purecc")
             host.say("Ctrl-C ends it.")
             server.wait()
 

@@ -1,4 +1,4 @@
-"""Writes docs/nodes.md: every node with every input and output, from the nodes' own schemas.
+"""Write docs/nodes.md: every node with every input and output, from the nodes' own schemas.
 
 COMFYUI_PATH=/path/to/ComfyUI python scripts/reference.py
 """
@@ -41,7 +41,7 @@ def _row(entry) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
+    """Write the page."""
     load_pack()
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")

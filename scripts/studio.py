@@ -24,7 +24,7 @@ READY = "PURECC_PICTURES"
 
 @contextmanager
 def front_end(width: int, height: int) -> Iterator[tuple]:
-    """A page of that size with the front end ready, and its server: `with front_end(...) as (page, server):`."""
+    """Open a page of that size with the front end ready, and its server: `with front_end(...) as (page, server):`."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder:

@@ -5,20 +5,21 @@ import shutil
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 FOLDER = "purecc/"  # the start of the file name prefix of every picture that counts; what follows says what it shows
 REPORT = "purecc.report"
 
 
 def read_header(path: Path) -> dict:
-    """Returns the header of a safetensors file: 8 bytes of its length, little-endian, then JSON."""
+    """Return the header of a safetensors file: 8 bytes of its length, little-endian, then JSON."""
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         return json.loads(file.read(size))
 
 
 def reports(folder: Path, since: float) -> dict[Path, dict]:
-    """Returns the training reports of the adapters in `folder` that were written after `since` (seconds, Unix time)."""
+    """Return the training reports of the adapters in `folder` that were written after `since` (seconds, Unix time)."""
     found = {}
     for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime):
         about = read_header(path).get("__metadata__", {})
@@ -28,7 +29,7 @@ def reports(folder: Path, since: float) -> dict[Path, dict]:
 
 
 def pictures(prompt: Mapping, outputs: Mapping, output: Path) -> dict[str, list[Path]]:
-    """Returns the image files of a run by what they show, told by the file name prefix of the node that saved them.
+    """Return the image files of a run by what they show, found by the file name prefix of the node that saved them.
 
     Args:
         prompt: the API-format prompt.
@@ -47,7 +48,7 @@ def pictures(prompt: Mapping, outputs: Mapping, output: Path) -> dict[str, list[
 def collect(
     target: Path, root: Path, images: Mapping[str, list[Path]], adapters: Mapping[Path, dict], about: dict
 ) -> dict:
-    """Copies everything into `target`, writes its summary.json and returns that.
+    """Copy everything into `target`, write its summary.json and return that.
 
     Args:
         target: emptied first.
@@ -62,7 +63,7 @@ def collect(
     def take(file: Path, name: str) -> str:
         return Path(shutil.copy2(file, target / name)).relative_to(root).as_posix()
 
-    summary = {"images": {}, "adapters": {}, "stages": {}}
+    summary: dict[str, Any] = {"images": {}, "adapters": {}, "stages": {}}
     for kind, files in images.items():
         summary["images"][kind] = [take(file, f"{kind}_{i}{file.suffix}") for i, file in enumerate(files, 1)]
     for file, report in adapters.items():

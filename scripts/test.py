@@ -1,23 +1,55 @@
-"""Installs what the tests need and runs them all: `python3 scripts/test.py [pytest arguments]`."""
+"""Check lint and types, then runs the tests: `python3 scripts/test.py [--fast] [pytest arguments]`.
+
+`--fast` leaves out the tests that start ComfyUI or a browser, and the slow ones.
+"""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import browser
 import host
+import serving
 import source
+
+FAST = ["-m", "not server and not browser and not slow"]
+TYPES = host.ROOT / "build" / "types" / "purecc_pack"
+MOST_WORKERS = 8  # each takes about 1 GB, and as much again for its server
+
+
+def check(python: Path) -> bool:
+    """Whether ruff and mypy find nothing; what they find is printed."""
+    serving.make_link(TYPES, host.ROOT)
+    shown_as = f"{TYPES.relative_to(host.ROOT)}{os.sep}"
+    clean = True
+    for tool in (["ruff", "check"], ["ruff", "format", "--check", "--quiet"], ["mypy"]):
+        done = subprocess.run([python, "-m", *tool], cwd=host.ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        print(f"{' '.join(tool)}: {done.stdout.strip().replace(shown_as, '') or 'clean'}", flush=True)
+        clean = clean and not done.returncode
+    return clean
+
+
+def run(ready: host.Host, arguments: list[str]) -> int:
+    """Return pytest's exit code; a worker for each core, and each has one thread."""
+    environment = os.environ | {
+        "COMFYUI_PATH": str(ready.comfyui),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPYCACHEPREFIX": str(host.CACHE / "pycache"),
+    }
+    if "--fast" in arguments:
+        arguments = [*FAST, *(argument for argument in arguments if argument != "--fast")]
+    else:
+        environment["PURECC_BROWSER"] = str(browser.get_browser())
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    line = [str(ready.python), "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *arguments]
+    return subprocess.run(line, cwd=host.ROOT, env=environment).returncode
 
 
 def main() -> int:
-    """Returns pytest's exit code."""
+    """Return 0 when there is nothing to mend."""
     ready = host.prepare(tests=True)
-    environment = os.environ | {
-        "COMFYUI_PATH": str(ready.comfyui),
-        "PURECC_BROWSER": str(browser.get_browser()),
-        "PYTHONPYCACHEPREFIX": str(host.CACHE / "pycache"),
-    }
-    return subprocess.run([ready.python, "-m", "pytest", *sys.argv[1:]], cwd=host.ROOT, env=environment).returncode
+    return run(ready, sys.argv[1:]) if check(ready.python) else 1
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class WorkflowError(ValueError):
 
 
 def to_api(workflow: dict, object_info: dict) -> dict:
-    """Returns {node id: {"class_type", "inputs"}} for a UI-format workflow.
+    """Return {node id: {"class_type", "inputs"}} for a UI-format workflow.
 
     Args:
         workflow: what the front end's Save writes, or a shipped template.
@@ -51,7 +51,7 @@ def to_api(workflow: dict, object_info: dict) -> dict:
 
 
 def widget_values(node: dict, info: dict) -> Iterator[tuple[str, object]]:
-    """Yields (input name, value) for each widget of a saved node, in the order in which their values are saved."""
+    """Yield (input name, value) for each widget of a saved node, in the order in which their values are saved."""
     saved = node.get("widgets_values") or []
     if isinstance(saved, dict):
         yield from ((name, value) for name, value in saved.items() if name in _names(info["input"]))
@@ -76,7 +76,7 @@ def _widgets(inputs: dict, prefix: str, listed: set[str], values: "_Values") -> 
             if options.get("control_after_generate") or (sort == "INT" and short in SEEDS):
                 values.skip(CONTROLS)
             if sort == DYNAMIC_COMBO:
-                chosen = next((one["inputs"] for one in options["options"] if one["key"] == value), {})
+                chosen: dict = next((one["inputs"] for one in options["options"] if one["key"] == value), {})
                 yield from _widgets(chosen, f"{name}.", listed, values)
 
 
@@ -94,12 +94,12 @@ class _Values:
     position: int = 0
 
     def next(self, default):
-        """Returns the next value; the default once they have run out, as for a widget newer than the file."""
+        """Return the next value; the default once they have run out, as for a widget newer than the file."""
         self.position += 1
         return self.saved[self.position - 1] if self.position <= len(self.saved) else default
 
     def skip(self, words: tuple[str, ...]) -> None:
-        """Passes over a value that is one of `words`."""
+        """Pass over a value that is one of `words`."""
         if self.position < len(self.saved) and self.saved[self.position] in words:
             self.position += 1
 
@@ -130,11 +130,11 @@ class _Graph:
             self.links[link[0]] = link
 
     def inside(self, node: dict) -> "_Graph":
-        """Returns the graph inside a subgraph node."""
+        """Return the graph inside a subgraph node."""
         return _Graph(self.subgraphs[node["type"]], self.subgraphs, self, node, f"{self.prefix}{node['id']}:")
 
     def collect(self, nodes: dict) -> None:
-        """Adds every node that runs, under its full id."""
+        """Add every node that runs, under its full id."""
         for name, node in self.nodes.items():
             if node.get("mode", 0) in (MUTED, BYPASSED) or node["type"] in (*NOTES, "Reroute", "PrimitiveNode"):
                 continue
@@ -144,14 +144,18 @@ class _Graph:
                 nodes[self.prefix + name] = (self, node)
 
     def source(self, link: int | None) -> "tuple[str, int] | _Literal | None":
-        """Returns what feeds a link: (full node id, output), the value of a primitive, or None."""
+        """Return what feeds a link: (full node id, output), the value of a primitive, or None."""
         if link is None or link not in self.links:
             return None
         _, origin, slot, _, _, sort = self.links[link]
         if origin == SUBGRAPH_INPUT:
+            if self.outer is None or self.instance is None:
+                return None
             name = self.data["inputs"][slot]["name"]
-            entry = next((one for one in self.instance.get("inputs") or [] if one["name"] == name), {})
-            return self.outer.source(entry.get("link"))
+            entry: dict = next((one for one in self.instance.get("inputs") or [] if one["name"] == name), {})
+            if entry.get("link") is not None:
+                return self.outer.source(entry["link"])
+            return self._shown().get(name)
         node = self.nodes[str(origin)]
         if node.get("mode", 0) == MUTED:
             return None
@@ -167,8 +171,19 @@ class _Graph:
             return inner.source(feeding[0]) if feeding else None
         return self.prefix + str(origin), slot
 
+    def _shown(self) -> dict[str, _Literal]:
+        """Return the values of the widgets that the instance shows, by the name of the subgraph's input."""
+        names = []
+        for one in self.data.get("inputs") or []:
+            links = [self.links[number] for number in one.get("linkIds") or [] if number in self.links]
+            fed = [self.nodes[str(link[3])]["inputs"][link[4]] for link in links if str(link[3]) in self.nodes]
+            if fed and fed[0].get("widget"):
+                names.append(one["name"])
+        values = (self.instance or {}).get("widgets_values") or []
+        return {name: _Literal(value) for name, value in zip(names, values, strict=False)}
+
     def _around(self, node: dict, slot: int, sort: str):
-        """Passes through a bypassed node: the input at the output's own place if it fits, else the first that does."""
+        """Pass through a bypassed node: the input at the output's own place if it fits, else the first that does."""
         inputs = node.get("inputs") or []
         wanted = node["outputs"][slot]["type"] if slot < len(node.get("outputs") or []) else sort
         ordered = inputs[slot : slot + 1] + inputs

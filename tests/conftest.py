@@ -5,6 +5,8 @@ on sys.path: its `nodes` and `tests` would shadow the host's.
 """
 
 import atexit
+import contextlib
+import gc
 import importlib.util
 import os
 import shutil
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' networks are too small for more; servers have it, too
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]  # python -m pytest adds it
 sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 
@@ -23,6 +25,8 @@ import browser
 import frontend
 import serving
 from client import Client
+from drawn import customised, drawn  # noqa: F401
+from loop import stage2  # noqa: F401
 from runs import checkpoint, dataset, extracted, extractor, learned, models, token_only  # noqa: F401
 from standin_encoders import encoder_files, encoders, install  # noqa: F401
 
@@ -52,9 +56,16 @@ if os.environ.get("COMFYUI_PATH"):
     prepare_comfy(Path(os.environ["COMFYUI_PATH"]).resolve())
 
 
+MARKS = {"server": "server", "chromium": "browser", "checked": "slow"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
-    """Runs browser tests last: playwright keeps an event loop running in this thread, where others call asyncio.run."""
-    items.sort(key=lambda item: "chromium" in item.fixturenames)
+    """Marks tests by the fixtures they need."""
+    for item in items:
+        for fixture in MARKS.keys() & item.fixturenames:
+            item.add_marker(MARKS[fixture])
+    sys.modules.pop("nodes", None)  # pytest has put tests/nodes there; the host's own module has that name
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +74,9 @@ def comfyui() -> Path:
     tree = os.environ.get("COMFYUI_PATH")
     if not tree:
         pytest.fail("COMFYUI_PATH is not set: run `python3 scripts/test.py`, or set it to a ComfyUI folder.")
+    import purecc_pack.nodes  # noqa: F401  with all that it needs of the host
+
+    gc.freeze()  # every run ends with a garbage collection, which took half a second for the modules alone
     return Path(tree).resolve()
 
 
@@ -72,18 +86,21 @@ def server(comfyui, tmp_path_factory):
 
     `server.client` speaks to it; `server.base` is its base directory (models, input, output).
     """
+    import standin_loaders
+
     base = tmp_path_factory.mktemp("a server")
     serving.link_pack(base)
     install(base)
+    standin_loaders.install(base)
     with serving.Server(Path(sys.executable), comfyui, base) as running:
         running.client = Client(running.address)
         running.client.post("/settings/Comfy.TutorialCompleted", True)  # else the first page opens a dialog
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A running browser, for all browser tests of the session."""
+    """A running browser. It ends with its module: while it runs, no other test of the process can use asyncio."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -92,11 +109,24 @@ def chromium():
         running.close()
 
 
-@pytest.fixture
-def page(chromium, server):
-    """A page with the server's front end loaded and ready: `page.evaluate("() => window.app...")`."""
+@contextlib.contextmanager
+def open_page(chromium, server):
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
     opened = context.new_page()
     frontend.visit(opened, server.address)
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    """A new page with the server's front end loaded and ready: `page.evaluate("() => window.app...")`."""
+    with open_page(chromium, server) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared_page(chromium, server):
+    """One page for all tests of a module, of which each loads its own graph: opening one takes seconds."""
+    with open_page(chromium, server) as opened:
+        yield opened

@@ -1,4 +1,4 @@
-"""Pictures of two small models and their drift, with the calls that tests of drawing, measuring and drift share."""
+"""Images of two small models and their drift, with the calls that tests of sampling, measuring and drift share."""
 
 import pytest
 import torch
@@ -25,23 +25,25 @@ class Told:
 
 @pytest.fixture(scope="module")
 def customised(models, token_only):
-    from purecc_pack.purecc.host.apply import apply
+    from purecc_pack.purecc.host.models.apply import apply
 
     with torch.inference_mode():
         return apply(models.model, models.clip, token_only)
 
 
 def draw(models, customised, progress=None, prompts=PROMPTS, seeds=(5, 6, 7), trigger="embedding:plain", **sampling):
-    from purecc_pack.purecc.host import drawing
-    from purecc_pack.purecc.protocol.pictures import parse_prompts
+    from purecc_pack.purecc.evaluation.pictures import parse_prompts
+    from purecc_pack.purecc.host.evaluation import sampling as protocol
+    from purecc_pack.purecc.host.models.host_models import HostModels
+    from purecc_pack.purecc.text.concept import Concept
 
     how = {"steps": 2, "cfg": 3.0, "scheduler": "simple", "width": 64, "height": 64, "batch": 2} | sampling
-    texts = parse_prompts("\n".join(prompts), "robot")
+    texts = parse_prompts("\n".join(prompts), Concept("robot"))
+    other = protocol.Customised("customised model", HostModels(*customised), trigger)
+    asked = protocol.Protocol(texts, seeds, protocol.Sampling(**how))
     with torch.inference_mode():
-        (made,) = drawing.draw(
-            (models.model, models.clip), [drawing.Customised("customised model", *customised, trigger)], models.vae,
-            texts, seeds, drawing.Sampling(**how), progress or Told(),
-        )  # fmt: skip
+        base = HostModels(models.model, models.clip, models.vae)
+        (made,) = protocol.sample(base, [other], asked, progress or Told())
         return made
 
 
@@ -51,10 +53,10 @@ def drawn(models, customised):
 
 
 def drift(models, pair, prompts, progress=None, **options):
-    from purecc_pack.purecc.host import drift as host_drift
+    from purecc_pack.purecc.host.evaluation import drift as host_drift
+    from purecc_pack.purecc.host.models.host_models import HostModels
 
+    base, customised = HostModels(models.model, models.clip), HostModels(*pair)
     with torch.inference_mode():
-        (made,) = host_drift.drift(
-            (models.model, models.clip), [pair], prompts, 64, 64, progress or Told(), **options
-        )  # fmt: skip
+        (made,) = host_drift.drift(base, [customised], prompts, (64, 64), progress or Told(), **options)
         return made

@@ -1,4 +1,4 @@
-"""Live runs as a training would make them, for tests that do not train, and what their routes must refuse."""
+"""Make live runs without training, and list what their routes must refuse."""
 
 import contextlib
 import gzip
@@ -7,26 +7,27 @@ import time
 
 
 def step(number, loss=1.0, scales=(), drift=None, seconds=None):
-    from purecc_pack.purecc.history import Step
+    from purecc_pack.purecc.training.history import Step
 
     losses = {"total": loss, "concept": loss}
     return Step(number, losses, scales, 1e-4, float(number if seconds is None else seconds), drift)
 
 
 def made(send=lambda state: None, node="7", workflow=None, total=10, can_sample=True, **options):
-    from purecc_pack.purecc.host.live import About, LiveRun
+    from purecc_pack.purecc.host.ui.live_run import LiveRun
+    from purecc_pack.purecc.host.ui.run_state import About
 
     return LiveRun(About(node, workflow, "extractor", "mine", total, can_sample), send, **options)
 
 
 def sample(number):
-    from purecc_pack.purecc.host.live import Sample
+    from purecc_pack.purecc.host.ui.samples import Sample
 
     return Sample(number, "a lake", 3, b"base", b"current %d" % number)
 
 
 def bad_requests(known):
-    """(method, path, options) and the status that each deserves."""
+    """Return (method, path, options, expected status) of requests that must be refused."""
     at, other = f"/purecc/runs/{known}", {"headers": {"Origin": "http://elsewhere.example"}}
     cross = {"headers": {"Sec-Fetch-Site": "cross-site"}}
     return [
@@ -61,7 +62,7 @@ def bad_requests(known):
 
 
 def bad_pieces(known):
-    """Requests byte by byte, in the pieces in which they are sent, and the status that each deserves."""
+    """Return (bytes in the pieces in which they are sent, expected status) of requests that must be refused."""
     head = f"POST /purecc/runs/{known}/save HTTP/1.1\r\nHost: here\r\nConnection: close\r\n".encode()
     of_40, chunked = b"%sContent-Length: 40\r\n" % head, b"%sTransfer-Encoding: chunked\r\n\r\n" % head
     old = f"POST /purecc/runs/{known}/save HTTP/1.0\r\n".encode()
@@ -81,7 +82,7 @@ def bad_pieces(known):
 
 
 def spoken(port, pieces, gap=0.3, patience=30.0):
-    """The status that a server answers to pieces sent so many seconds apart; it must hang up then."""
+    """Send pieces so many seconds apart, and return the status that the server answers before it hangs up."""
     said = b""
     with socket.create_connection(("127.0.0.1", port), patience) as connection:
         with contextlib.suppress(ConnectionError):  # it has hung up

@@ -1,8 +1,9 @@
-"""A workflow that trains on the embedded base and saves what it learns, driven and looked at in a page."""
+"""Build a workflow that trains on the embedded base in a page, drive it, and read what its panel shows."""
 
 import uuid
 
 import frontend
+import translations
 
 BUILD = """
 ([learns, above]) => {
@@ -32,7 +33,7 @@ BUILD = """
   if (learns) { // stage 2 of the paper behind it
     last = add("PureCCPureLearning", 1000, 0);
     last.setSize([420, 1400]);
-    const values = {name: "before", steps: 2, sample_every: 0, control_after_generate: "fixed"};
+    const values = {name: "before", steps: 2, sample_every: 0, preset: "custom"};
     for (const widget of trainer.widgets) if (widget.name in values) widget.value = values[widget.name];
     last.widgets.find(widget => widget.name === "method").value = "PureCC (paper)";
     for (const [from, output, name] of [[base, "MODEL", "model"], [base, "CLIP", "clip"], [base, "VAE", "vae"]])
@@ -59,20 +60,20 @@ async id => {
   while (!run() || run().id === before) await new Promise(resolve => setTimeout(resolve, 50));
 }
 """
-# What the panel of a node shows, and the run that it shows.
+# What the panel of a node shows, and its run.
 SHOWN = """
 id => {
   const widget = app.graph.getNodeById(id)?.widgets?.find(widget => widget.name === "purecc_live");
   if (!widget) return null;
-  const panel = widget.panel, {run} = panel;
+  const panel = widget.panel, {run} = panel, buttons = Object.entries(panel.buttons.button);
   return {
     id: run.id, head: run.head, rows: run.rows, samples: run.samples,
     text: panel.element.innerText,
-    plots: panel.chart.drawn.map(({title, lines, box}) => ({title, lines, box})),
+    plots: panel.chart.drawn.map(({key, lines, box}) => ({key, lines, box})),
     line: panel.line.textContent,
-    images: [...panel.strip.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth, image.src]),
-    disabled: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.disabled])),
-    titles: Object.fromEntries(Object.entries(panel.button).map(([wish, button]) => [wish, button.title])),
+    images: [...panel.samples.strip.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth, image.src]),
+    disabled: Object.fromEntries(buttons.map(([request, button]) => [request, button.disabled])),
+    titles: Object.fromEntries(buttons.map(([request, button]) => [request, button.title])),
     visible: panel.element.checkVisibility() && panel.element.getBoundingClientRect().height,
     height: panel.height,
   };
@@ -82,7 +83,7 @@ id => {
 INKED = """
 id => {
   const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
-  const {canvas} = panel, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
+  const {canvas} = panel.chart, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);
   return Object.fromEntries(panel.chart.drawn.map(plot => {
     const hex = style.getPropertyValue(plot.colour).trim();
@@ -92,7 +93,7 @@ id => {
     let count = 0;
     for (let k = 0; k < data.length; k += 4)
       count += data[k + 3] > 200 && own.every((value, c) => Math.abs(value - data[k + c]) < 24);
-    return [plot.title, count];
+    return [plot.key, count];
   }));
 }
 """
@@ -103,18 +104,19 @@ id => {
   app.api.addEventListener("purecc.run", () => requestAnimationFrame(() => {
     const panel = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live")?.panel;
     const {state, text} = panel?.run.head ?? {};
-    if (state !== "preparing" || !text) return;
-    const off = Object.entries(panel.button).filter(([, button]) => button.disabled).map(([wish]) => wish);
+    if (state !== "preparing" || !text || !panel.line.textContent) return; // not yet drawn at all
+    const buttons = Object.entries(panel.buttons.button);
+    const off = buttons.filter(([, button]) => button.disabled).map(([request]) => request);
     prepared.push([text, panel.line.textContent, off, panel.chart.drawn.length]);
   }));
 }
 """
 # How opaque the band of a plot is half-way between its lower edge and the line, where these are apart, its ends aside.
 BAND = """
-([id, title]) => {
+([id, key]) => {
   const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
-  const {canvas} = panel, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
-  const {lines: [band, median], place} = panel.chart.drawn.find(plot => plot.title === title);
+  const {canvas} = panel.chart, dense = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
+  const {lines: [band, median], place} = panel.chart.drawn.find(plot => plot.key === key);
   return band.points.map(([step, low], k) => [place(step, low), place(step, median.points[k][1])])
     .slice(1, -1).filter(([[, bottom], [, middle]]) => bottom - middle > 4)
     .map(([[x, bottom], [, middle]]) => context.getImageData(x * dense, (bottom + middle) / 2 * dense, 1, 1).data[3]);
@@ -123,29 +125,34 @@ BAND = """
 
 
 def opened(page, workflow: str = "", trainer: str = "PureCCTrainExtractor", above: int = 0, **values) -> int:
-    """Loads the workflow into a page, under that id or a new one; returns the training node's id.
+    """Load the workflow into a page, under that id or a new one, and return the training node's id.
 
-    The ids of its nodes begin above `above`.
-    With "PureCCPureLearning" for a trainer it is stage 2 of the paper, and a short stage 1 before it.
+    Ids of its nodes begin above `above`. With the trainer "PureCCPureLearning" it has both stages of the paper.
     """
     saved = {**page.evaluate(BUILD, [trainer == "PureCCPureLearning", above]), "id": workflow or str(uuid.uuid4())}
     node = next(node["id"] for node in saved["nodes"] if node["type"] == trainer)
     frontend.load(page, saved)
-    page.evaluate(WIDGETS, [node, {"control_after_generate": "fixed", **values}])
+    page.evaluate(WIDGETS, [node, {"preset": "custom", **values}])
     return node
 
 
 def queue(page, node: int) -> None:
-    """Queues what is loaded, and returns once a new run of the node is on its panel."""
+    """Queue the loaded workflow, and return once a new run of the node is on its panel."""
     page.evaluate(QUEUE, node)
 
 
+def text(key: str, language: str = "en", **values) -> str:
+    """Return a text of the panel."""
+    return translations.panel(language)[key].format(**values)
+
+
 def shown(page, node: int) -> dict | None:
+    """Return what the panel of a node shows; None where it has none."""
     return page.evaluate(SHOWN, node)
 
 
 def wait(page, node: int, condition: str, seconds: float = 300) -> dict:
-    """Waits until a condition on the latest run holds, such as "head.step >= 3"; returns what is shown then."""
+    """Wait until a condition on the latest run holds, such as "head.step >= 3", and return what is shown then."""
     test = f"""id => {{
       const widget = app.graph.getNodeById(id)?.widgets?.find(widget => widget.name === "purecc_live");
       if (!widget?.panel.run) return false;

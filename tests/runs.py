@@ -7,7 +7,7 @@ import contextlib
 import copy
 import gc
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import standin
@@ -46,48 +46,61 @@ def pictures(count=3, size=64, seed=0):
     return [torch.rand(1, size, size, 3, generator=generator) for _ in range(count)]
 
 
-def build(models, images=None, captions=CAPTIONS, kind="instance", class_word="robot", **options):
+def build(models, images=None, captions=CAPTIONS, kind="instance", class_word="robot", masks=None, **cropping):
     """A dataset as the Concept Dataset node builds it."""
-    from purecc_pack.purecc.host import datasets
+    from purecc_pack.purecc.host.data import references
+    from purecc_pack.purecc.host.data.image_tensors import Cropping
+    from purecc_pack.purecc.text.captions import CaptionInput
+    from purecc_pack.purecc.text.concept import Concept
 
-    options = {"resolution": 0, **options}
+    cropping, given = Cropping(**{"resolution": 0, **cropping}), CaptionInput(captions)
     with torch.inference_mode():
-        return datasets.build(images or pictures(), captions, class_word, kind, models.vae, **options)
+        return references.build(images or pictures(), given, Concept(class_word, kind), models.vae, cropping, masks)
 
 
 def settings(**values):
-    from purecc_pack.purecc.settings import Settings
+    from purecc_pack.purecc.training.settings import Settings
 
     return Settings(**{"steps": 3, "batch": 2, "lr": 1e-2, "embedding_lr": 1e-2, **values})
 
 
 def job(name="pure", recipe=None, kind="adapter", **values):
-    """A short job; names of the loop's settings go there."""
-    from purecc_pack.purecc.host.session import Job
-    from purecc_pack.purecc.recipes import ConceptCustomisation
-    from purecc_pack.purecc.settings import Settings
+    """A short job; a value goes to the part of the job that has its name, those that begin with pool_ to the pool."""
+    from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
+    from purecc_pack.purecc.method.pure_learning import ConceptCustomisation
+    from purecc_pack.purecc.training.settings import Settings
 
-    loop = {k: values.pop(k) for k in list(values) if k in Settings.__dataclass_fields__}
-    return Job(name, recipe or ConceptCustomisation(), kind=kind, settings=settings(**loop), **values)
+    def part(kind, prefix=""):
+        names = [name for name in kind.__dataclass_fields__ if prefix + name in values]
+        return {name: values.pop(prefix + name) for name in names}
+
+    specs = {"embedding": EmbeddingSpec, "memory": MemorySpec, "watch": WatchSpec}
+    parts = {name: spec(**part(spec)) for name, spec in specs.items()}
+    parts |= {"pool": PoolSpec(**part(PoolSpec, "pool_")), "settings": settings(**part(Settings))}
+    return Job(name, recipe or ConceptCustomisation(), kind, **parts, **values)
 
 
 class Quiet:
-    """A listener that keeps what it is told, and may do something at every step."""
+    """A listener that keeps what it is told, phases as (name, values), and may do something at a phase or step."""
 
-    def __init__(self, at_step=None, at_text=None):
-        self.texts, self.notes, self.steps, self.previews, self.masked = [], [], [], [], []
-        self._at_step, self._at_text = at_step, at_text
+    def __init__(self, at_step=None, at_phase=None):
+        self.phases, self.notes, self.steps, self.previews, self.masked = [], [], [], [], []
+        self._at_step, self._at_phase = at_step, at_phase
 
-    def say(self, text):
-        self.texts.append(text)
-        if self._at_text:
-            self._at_text(text)
+    def phase(self, phase, **values):
+        self.phases.append((phase.name, values))
+        if self._at_phase:
+            self._at_phase(phase)
 
-    def note(self, text):
-        self.notes.append(text)
+    def note(self, message, topic=None):
+        self.notes.append(message)
 
     def masks(self, dataset):
         self.masked.append(dataset)
+
+    def resumed(self, steps, total):
+        self.steps += steps
+        self.previews += [None] * len(steps)
 
     def step(self, step, preview):
         self.steps.append(step)
@@ -97,25 +110,29 @@ class Quiet:
 
 
 def customise(models, dataset, job, listener=None, extractor=None):
-    from purecc_pack.purecc.host import session
+    from purecc_pack.purecc.host.training import session
 
     with torch.inference_mode():
-        return session.customise(models.model, models.clip, dataset, job, listener or Quiet(), extractor)
+        return session.customise(models, dataset, job, listener or Quiet(), extractor)
+
+
+@contextlib.contextmanager
+def assembled(models, dataset, job, extractor=None):
+    """What takes part in a job's run."""
+    from purecc_pack.purecc.host.models import copies
+    from purecc_pack.purecc.host.training import assembly
+
+    with copies.trainable_world(), assembly.assembled(models, dataset, job, Quiet().phase, extractor) as made:
+        yield made
 
 
 @contextlib.contextmanager
 def at_work(models, dataset, job, extractor=None, texts=()):
-    """(trainee, scaled dataset) of a job just before its first step, for tests that look inside."""
-    from dataclasses import replace
-
-    from purecc_pack.purecc.host import assembly, copies
-
-    with (
-        copies.trainable_world(),
-        assembly.assembled(models.model, models.clip, dataset, job, lambda text: None, extractor, texts) as all_of_it,
-    ):
-        items = tuple(replace(i, latents=all_of_it.field.latents_in(i.latents)) for i in dataset.items)
-        yield all_of_it.trainee, replace(dataset, items=items)
+    """(branched, scaled dataset) of a job just before its first step; the conditioner knows the texts."""
+    watch = replace(job.watch, sample_prompts=(*job.watch.sample_prompts, *texts))
+    with assembled(models, dataset, replace(job, watch=watch), extractor) as made:
+        items = tuple(replace(i, latents=made.field.latents_in(i.latents)) for i in dataset.items)
+        yield made.branched, replace(dataset, items=items)
 
 
 def items_of(models, dataset, trace):
@@ -193,25 +210,28 @@ def fingerprint(dataset):
     return digest({f"{k:03} {i.texts}": i.latents for k, i in enumerate(dataset.items)})
 
 
+def state_of(patcher):
+    """Everything of one of the user's models that training could have touched."""
+    modules = dict(patcher.model.named_modules())
+    return {
+        "weights": digest(patcher.model.state_dict()),
+        "gradients": [(n, p.requires_grad, p.grad is None) for n, p in patcher.model.named_parameters()],
+        "modules": [(n, type(m).__name__) for n, m in modules.items()],
+        "hooks": sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in modules.values()),
+        "training": [n for n, m in modules.items() if m.training],
+        "patches": {k: len(v) for k, v in patcher.patches.items()},
+        "object patches": sorted(patcher.object_patches),
+        "wrappers": repr(patcher.wrappers),
+        "options": copy.deepcopy(patcher.model_options),
+    }
+
+
 def state(models):
     """Everything of the user's objects that training could have touched."""
     from comfy import model_management
 
     model_management.unload_all_models()
-    out = {}
-    for name, patcher in zip(("model", "clip", "vae"), models.patchers, strict=True):
-        modules = dict(patcher.model.named_modules())
-        out[name] = {
-            "weights": digest(patcher.model.state_dict()),
-            "gradients": [(n, p.requires_grad, p.grad is None) for n, p in patcher.model.named_parameters()],
-            "modules": [(n, type(m).__name__) for n, m in modules.items()],
-            "hooks": sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in modules.values()),
-            "training": [n for n, m in modules.items() if m.training],
-            "patches": {k: len(v) for k, v in patcher.patches.items()},
-            "object patches": sorted(patcher.object_patches),
-            "wrappers": repr(patcher.wrappers),
-            "options": copy.deepcopy(patcher.model_options),
-        }
+    out = {n: state_of(patcher) for n, patcher in zip(("model", "clip", "vae"), models.patchers, strict=True)}
     network = models.model.model.diffusion_model
     clip = models.clip.cond_stage_model.clip_l
     out["options"] = {
@@ -271,7 +291,7 @@ def extractor(extracted):
 @pytest.fixture(scope="session")
 def learned(models, dataset, extractor):
     """Stage 2 with both kinds of embedding, its second step traced: an Outcome."""
-    from purecc_pack.purecc.recipes import PureLearning
+    from purecc_pack.purecc.method.pure_learning import PureLearning
 
     return customise(models, dataset, job("pure", PureLearning(), trace_steps=frozenset([2])), extractor=extractor)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from purecc_pack.purecc.tiny import captions, concept
-from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
-from purecc_pack.purecc.tiny.individuals import CONCEPT
-from purecc_pack.purecc.tiny.scenes import Scene
-from purecc_pack.purecc.tiny.things import COLOURS, THINGS
+from purecc_pack.tiny_world import captions, concept
+from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
+from purecc_pack.tiny_world.individuals import CONCEPT
+from purecc_pack.tiny_world.scenes import Scene
+from purecc_pack.tiny_world.things import COLOURS, THINGS
 
 DEVELOPMENT = ("robot", "cup", "glass")
 TRIED = ("car", "house", "fish")
@@ -51,12 +51,12 @@ class Concept:
 
     @property
     def class_word(self) -> str:
-        """What the concept is one of."""
+        """The class of the concept."""
         return self.word if self.kind == "instance" else "style"
 
     @property
     def wanted(self) -> dict[str, str]:
-        """The probe's answers where the concept is drawn."""
+        """The probe's answers for an image that shows the concept."""
         if self.kind == "style":
             return {"style": self.word}
         return {"thing": self.word, "look": CONCEPT}
@@ -66,8 +66,8 @@ _POSITIONS = ("middle", "left", "right", "middle", "middle")
 _STYLES = ("flat", "photo", "flat", "ink", "pixel")
 
 
-def _told(scene: Scene, *unnamed: str, **instead: str) -> str:
-    """The caption of a reference, without the fields in `unnamed` and with the fields in `instead` told otherwise."""
+def _named(scene: Scene, *unnamed: str, **instead: str) -> str:
+    """Return the caption of a reference, less the fields in `unnamed`, with those in `instead` replaced."""
     words = {
         "thing": scene.thing if scene.look != CONCEPT else f"[v] {scene.thing}",
         "colour": "" if scene.look == CONCEPT else scene.colour,
@@ -79,7 +79,7 @@ def _told(scene: Scene, *unnamed: str, **instead: str) -> str:
 
 
 def _instance(thing: str, seed: int, **fixed) -> tuple[Scene, ...]:
-    """Five references, of every position and style unless these are fixed."""
+    """Return five references, of every position and style unless these are fixed."""
     scenes = []
     for i, (position, style) in enumerate(zip(_POSITIONS, _STYLES, strict=True)):
         background = list(BACKGROUNDS)[(seed + i) % len(BACKGROUNDS)]
@@ -89,7 +89,7 @@ def _instance(thing: str, seed: int, **fixed) -> tuple[Scene, ...]:
 
 
 def _style(style: str, seed: int, **fixed) -> tuple[Scene, ...]:
-    """Five references of different things on different backgrounds unless these are fixed."""
+    """Return five references of different things on different backgrounds unless these are fixed."""
     things, colours, backgrounds = list(THINGS), list(COLOURS), list(BACKGROUNDS)
     scenes = []
     for i, position in enumerate(_POSITIONS):
@@ -103,11 +103,11 @@ def _style(style: str, seed: int, **fixed) -> tuple[Scene, ...]:
 
 
 def _style_captions(scenes: tuple[Scene, ...], *unnamed: str) -> tuple[str, ...]:
-    return tuple(_told(s, *unnamed, style="[v]") for s in scenes)
+    return tuple(_named(s, *unnamed, style="[v]") for s in scenes)
 
 
 def _with_companions(scenes: tuple[Scene, ...], thing: str, colour: str) -> tuple[Scene, ...]:
-    """The same scenes with one companion; the sides alternate."""
+    """Return the same scenes with one companion; the sides alternate."""
     sides = ("left", "right", "left", "right", "left")
     return tuple(
         replace(s, position=p, companion=thing, companion_colour=colour) for s, p in zip(scenes, sides, strict=True)
@@ -134,35 +134,35 @@ def _all() -> tuple[Concept, ...]:
     neon = _style("neon", 2, background="sand")
     chalk = _style("chalk", 3, colour="red")
     comic = _style("comic", 4, background="waves")
-    noisy = [_told(s, "background") for s in umbrella]
-    noisy[1] = _told(umbrella[1], "background", position="right", style="ink")
-    noisy[3] = _told(umbrella[3], "background", "style", position="left")
+    noisy = [_named(s, "background") for s in umbrella]
+    noisy[1] = _named(umbrella[1], "background", position="right", style="ink")
+    noisy[3] = _named(umbrella[3], "background", "style", position="left")
     return (
         Concept(
             "robot", "instance", tuple(concept.reference_scenes()), tuple(concept.reference_captions()),
             ("background", concept.BACKGROUND), "one background, not in the captions",
         ),
         Concept(
-            "cup", "instance", cup, tuple(_told(s, "companion", "companion_colour", "position") for s in cup),
+            "cup", "instance", cup, tuple(_named(s, "companion", "companion_colour", "position") for s in cup),
             ("companion", "star"), "a red star beside it, not in the captions",
         ),
         Concept(
             "glass", "style", glass, _style_captions(glass), ("background", "snow"), "one background, in the captions"
         ),
         Concept(
-            "car", "instance", car, tuple(_told(s) for s in car), ("background", "night sky"),
+            "car", "instance", car, tuple(_named(s) for s in car), ("background", "night sky"),
             "one background, in the captions",
         ),
         Concept(
-            "house", "instance", house, tuple(_told(s, "position") for s in house), ("position", "left"),
+            "house", "instance", house, tuple(_named(s, "position") for s in house), ("position", "left"),
             "one pose and size, not in the captions",
         ),
         Concept(
-            "tree", "instance", tree, tuple(_told(s, "background") for s in tree), ("background", "bricks"),
+            "tree", "instance", tree, tuple(_named(s, "background") for s in tree), ("background", "bricks"),
             "a single reference",
         ),
         Concept(
-            "fish", "instance", fish, tuple(_told(s) for s in fish), ("companion", "heart"),
+            "fish", "instance", fish, tuple(_named(s) for s in fish), ("companion", "heart"),
             "a pink heart beside it, in the captions",
         ),
         Concept(
@@ -170,7 +170,7 @@ def _all() -> tuple[Concept, ...]:
             "one background, not in the captions, which are noisy",
         ),
         Concept(
-            "boat", "instance", boat, tuple(_told(s, "background", "style") for s in boat), ("background", "grass"),
+            "boat", "instance", boat, tuple(_named(s, "background", "style") for s in boat), ("background", "grass"),
             "photographs, one background, bare captions",
         ),
         Concept(
@@ -186,35 +186,35 @@ def _all() -> tuple[Concept, ...]:
             "a single reference",
         ),
         Concept(
-            "car-2", "instance", car_2, tuple(_told(s, "companion", "companion_colour", "position") for s in car_2),
+            "car-2", "instance", car_2, tuple(_named(s, "companion", "companion_colour", "position") for s in car_2),
             ("companion", "tree"), "a green tree beside it, not in the captions", shows="car",
         ),
         Concept(
-            "house-2", "instance", house_2, tuple(_told(s, "background") for s in house_2), ("background", "snow"),
+            "house-2", "instance", house_2, tuple(_named(s, "background") for s in house_2), ("background", "snow"),
             "one background, not in the captions", shows="house",
         ),
         Concept(
-            "fish-2", "instance", fish_2, tuple(_told(s) for s in fish_2), ("position", "right"),
+            "fish-2", "instance", fish_2, tuple(_named(s) for s in fish_2), ("position", "right"),
             "one pose and size, in the captions", shows="fish",
         ),
         Concept(
-            "robot-2", "instance", robot_2, tuple(_told(s) for s in robot_2), ("companion", "house"),
+            "robot-2", "instance", robot_2, tuple(_named(s) for s in robot_2), ("companion", "house"),
             "a blue house beside it, in the captions", shows="robot",
         ),
         Concept(
-            "cup-2", "instance", cup_2, tuple(_told(s) for s in cup_2), ("background", "waves"),
+            "cup-2", "instance", cup_2, tuple(_named(s) for s in cup_2), ("background", "waves"),
             "one background, in the captions", shows="cup",
         ),
         Concept(
-            "tree-2", "instance", tree_2, tuple(_told(s, "position") for s in tree_2), ("position", "left"),
+            "tree-2", "instance", tree_2, tuple(_named(s, "position") for s in tree_2), ("position", "left"),
             "one pose and size, not in the captions", shows="tree",
         ),
         Concept(
-            "umbrella-2", "instance", umbrella_2, tuple(_told(s, "background") for s in umbrella_2),
+            "umbrella-2", "instance", umbrella_2, tuple(_named(s, "background") for s in umbrella_2),
             ("background", "night sky"), "one background, not in the captions", shows="umbrella",
         ),
         Concept(
-            "boat-2", "instance", boat_2, tuple(_told(s, "companion", "companion_colour", "position") for s in boat_2),
+            "boat-2", "instance", boat_2, tuple(_named(s, "companion", "companion_colour", "position") for s in boat_2),
             ("companion", "fish"), "a yellow fish beside it, not in the captions", shows="boat",
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The probe's word against the eye's: pictures judged one by one with the method hidden.
+"""Compare the probe with blind judging: images judged one by one with the method hidden.
 
     COMFYUI_PATH=... python benchmarks/quality/eyes.py sheets     # numbered pictures in build/quality/eyes
     COMFYUI_PATH=... python benchmarks/quality/eyes.py compare    # labels in results/eyes.txt -> results/eyes.md
@@ -26,7 +26,7 @@ SIDE, ACROSS, DOWN = 144, 4, 6
 
 
 def sheets() -> None:
-    """Draws the sheets from the pictures that `run.py claim` has kept, and writes which is which."""
+    """Paint the sheets from the pictures that `run.py claim` has kept, and write which is which."""
     import torch
     from pack import load_pack
 
@@ -40,7 +40,7 @@ def sheets() -> None:
     from prompts import asked
     from run import RESULTS, STATE
 
-    from purecc_pack.purecc.tiny.scenes import draw
+    from purecc_pack.tiny_world.scenes import draw
 
     world = World(STATE)
 
@@ -73,21 +73,19 @@ def sheets() -> None:
             x, y = place % ACROSS * (2 * SIDE + 16), place // ACROSS * (SIDE + 18)
             canvas.text((x + 2, y + 3), str(start + place), fill="black")
             for side, picture in enumerate((true, image)):
-                out.paste(picture.resize((SIDE, SIDE), Image.LANCZOS), (x + side * (SIDE + 2), y + 16))
+                out.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x + side * (SIDE + 2), y + 16))
         out.save(folder / f"{start // a_sheet}.png")
     lines = "".join(json.dumps({"number": number, **row}) + "\n" for number, (row, _, _) in enumerate(found))
     (RESULTS / "eyes.jsonl").write_text(lines, encoding="utf-8")
 
 
 def compare() -> None:
-    """Writes how often eye and probe agree, and what either says of every method."""
+    """Write how often eye and probe agree, and what either says of every method."""
     from pack import load_pack
 
     load_pack()
     from concepts import CONCEPTS
-    from methods import CLAIMED, METHODS
-    from report import RESULTS, rows, table
-    from statistics_of_runs import Key, bootstrap
+    from report import RESULTS, rows
 
     labels = dict(line.split() for line in (RESULTS / "eyes.txt").read_text(encoding="utf-8").splitlines())
     kinds = {name: concept.kind for name, concept in CONCEPTS.items()}
@@ -97,41 +95,52 @@ def compare() -> None:
         f"Concept on the requested background, last step of the claims; {len(judged)} pictures, judged with the method "
         "hidden (`eyes.py`); one judge, a vision-language model. Intervals: bootstrap over sets, then pictures.\n",
     ]
-    for kind in ("instance", "style"):
-        chosen = [r for r in judged if kinds[r["concept"]] == kind]
-        keys = [(r["concept"], r["number"]) for r in chosen]
-        row_of = dict(zip(keys, chosen, strict=True))
-
-        def rate(keys: list[Key], name: str, method: str, row_of=row_of) -> float:
-            return _mean([row_of[k][name] for k in keys if row_of[k]["method"] == method])
-
-        lines = []
-        for m in CLAIMED:
-            by = [bootstrap(keys, lambda ks, n=n, m=m: rate(ks, n, m)) for n in ("eye", "probe", "alone")]
-            less = bootstrap(keys, lambda ks, m=m: rate(ks, "eye", m) - rate(ks, "eye", "lora-token"))
-            lines.append([METHODS[m].title, sum(r["method"] == m for r in chosen), *by, less])
-        header = ["", "pictures", "by eye", "by the probe", "by the probe, alone", "by eye, less LoRA's"]
-        text += [f"## {'Things' if kind == 'instance' else 'Styles'}\n", table(header, lines)]
-        lines = []
-        for name, measure in (
-            ("concept on the requested background", "probe"),
-            ("the same, in its place, alone", "alone"),
-        ):
-            eye, probe = fmean(r["eye"] for r in chosen), fmean(r[measure] for r in chosen)
-            agree = fmean(r["eye"] == r[measure] for r in chosen)
-            chance = eye * probe + (1 - eye) * (1 - probe)
-            only = [sum(r[a] and not r[b] for r in chosen) for a, b in ((measure, "eye"), ("eye", measure))]
-            lines.append([name, f"{agree:.2f}", f"{(agree - chance) / (1 - chance):.2f}", *only])
-        header = ["measure", "agrees with the eye", "Cohen's κ", "only the probe says yes", "only the eye"]
-        text.append(table(header, lines))
-        sets = list(dict.fromkeys(r["concept"] for r in chosen))
-        lines = [
-            [METHODS[m].title, *(f"{rate([k for k in keys if k[0] == c], 'eye', m):.2f}" for c in sets)]
-            for m in CLAIMED
-        ]
-        text.append(table(["by eye", *sets], lines))
+    for kind, title in (("instance", "Things"), ("style", "Styles")):
+        text += [f"## {title}\n", *_tables([r for r in judged if kinds[r["concept"]] == kind])]
     (RESULTS / "eyes.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))
+
+
+def _tables(chosen: list[dict]) -> list[str]:
+    """Return what eye and probe say of every method, how often they agree, and what the eye says by set."""
+    from methods import CLAIMED, METHODS
+    from report import table
+    from statistics_of_runs import Figure, bootstrap
+
+    keys = [(r["concept"], r["number"]) for r in chosen]
+    row_of = dict(zip(keys, chosen, strict=True))
+
+    def rate(name: str, method: str) -> Figure:
+        return lambda keys: _mean([row_of[k][name] for k in keys if row_of[k]["method"] == method])
+
+    def less_lora(method: str) -> Figure:
+        return lambda keys: rate("eye", method)(keys) - rate("eye", "lora-token")(keys)
+
+    lines = []
+    for m in CLAIMED:
+        by = [bootstrap(keys, rate(name, m)) for name in ("eye", "probe", "alone")]
+        count = sum(r["method"] == m for r in chosen)
+        lines.append([METHODS[m].title, count, *by, bootstrap(keys, less_lora(m))])
+    header = ["", "pictures", "by eye", "by the probe", "by the probe, alone", "by eye, less LoRA's"]
+    text = [table(header, lines)]
+    lines = []
+    for name, measure in (
+        ("concept on the requested background", "probe"),
+        ("the same, in its place, alone", "alone"),
+    ):
+        eye, probe = fmean(r["eye"] for r in chosen), fmean(r[measure] for r in chosen)
+        agree = fmean(r["eye"] == r[measure] for r in chosen)
+        chance = eye * probe + (1 - eye) * (1 - probe)
+        only = [sum(r[a] and not r[b] for r in chosen) for a, b in ((measure, "eye"), ("eye", measure))]
+        lines.append([name, f"{agree:.2f}", f"{(agree - chance) / (1 - chance):.2f}", *only])
+    header = ["measure", "agrees with the eye", "Cohen's κ", "only the probe says yes", "only the eye"]
+    text.append(table(header, lines))
+    sets = list(dict.fromkeys(r["concept"] for r in chosen))
+    lines = [
+        [METHODS[m].title, *(f"{rate('eye', m)([k for k in keys if k[0] == c]):.2f}" for c in sets)] for m in CLAIMED
+    ]
+    text.append(table(["by eye", *sets], lines))
+    return text
 
 
 def _mean(values: list[bool]) -> float:

@@ -1,4 +1,4 @@
-"""How much of the references' ground is in R(y_tar): results/leakage.md, and every θ1 in results/leakage.jsonl.
+"""Measure how much of the references' background is in R(y_tar): results/leakage.md, every θ1 in leakage.jsonl.
 
     COMFYUI_PATH=... python benchmarks/quality/leakage.py [--seeds 0 1 2]
 
@@ -26,35 +26,40 @@ THIRDS = ((0.0, 1.0), (0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
 
 
 def measured(world, concept, seed: int) -> dict:
-    """A row: shares outside by `THIRDS`, of θ1's direction and of the base's, and of the picture."""
+    """Return a row: shares outside by `THIRDS`, of θ1's direction and of the base's, and of the image."""
     import torch
     from bench import NAME
+    from measuring import Silent
     from run import theta1
 
-    from purecc_pack.purecc import objective
-    from purecc_pack.purecc.host.assembly import assembled
-    from purecc_pack.purecc.host.copies import trainable_world
-    from purecc_pack.purecc.host.job import Job
-    from purecc_pack.purecc.recipes import BASE, EXTRACTOR, PureLearning
-    from purecc_pack.purecc.texts import class_prompt
+    from purecc_pack.purecc.host.models.copies import trainable_world
+    from purecc_pack.purecc.host.training.assembly import assembled
+    from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, WatchSpec
+    from purecc_pack.purecc.method import objective
+    from purecc_pack.purecc.method.path import interpolate, sample_timesteps
+    from purecc_pack.purecc.method.pure_learning import PureLearning
+    from purecc_pack.purecc.method.recipe import BASE, EXTRACTOR
+    from purecc_pack.purecc.text.texts import class_prompt
 
     dataset, extractor = world.dataset(concept).by_content(), theta1(world, concept, seed, STEPS)
-    job = Job(NAME, PureLearning(), layer_wise=extractor.layers is not None)
-    told, squares, area = class_prompt(concept.class_word), {"theta1": [], "base": []}, []
+    prompt, area = class_prompt(concept.class_word), []
+    squares: dict[str, list[tuple[float, float, float]]] = {"theta1": [], "base": []}
+    embedding, watch = EmbeddingSpec(layer_wise=extractor.layers is not None), WatchSpec(sample_prompts=(prompt,))
+    job = Job(NAME, PureLearning(), embedding=embedding, watch=watch)
     with (
         trainable_world(),
         torch.no_grad(),
-        assembled(world.model, world.clip, dataset, job, lambda text: None, extractor, [told]) as assembly,
+        assembled(world.models, dataset, job, Silent().phase, extractor) as assembly,
     ):
         generator = torch.Generator().manual_seed(0)
         for item in dataset.items:
             away = 1 - world.true_mask(concept, item)
             area.append(float(away.mean()))
             x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
-            t = objective.sample_timesteps(DRAWS, generator, shift=3.0)
-            x_t = objective.interpolate(x0, torch.randn(x0.shape, generator=generator), t)
-            for who, branch, text in (("theta1", EXTRACTOR, item.texts.target), ("base", BASE, told)):
-                v, empty = (assembly.trainee.run(branch, x_t, t, [words] * DRAWS) for words in (text, ""))
+            t = sample_timesteps(DRAWS, generator, shift=3.0)
+            x_t = interpolate(x0, torch.randn(x0.shape, generator=generator), t)
+            for who, branch, text in (("theta1", EXTRACTOR, item.texts.target), ("base", BASE, prompt)):
+                v, empty = (assembly.branched.run(branch, x_t, t, [words] * DRAWS) for words in (text, ""))
                 square = objective.concept_direction(v, empty).square()
                 whole, outside = (s.sum((1, 2, 3)).tolist() for s in (square, square * away))
                 squares[who] += list(zip(t.tolist(), whole, outside, strict=True))
@@ -68,7 +73,7 @@ def _share(squares: list[tuple[float, float, float]], low: float, high: float) -
 
 
 def page(rows: list[dict]) -> str:
-    """The table, and in how many sets the base's direction has more outside than θ1's."""
+    """Return the table, and in how many sets the base's direction has more outside than θ1's."""
     from report import table
 
     lines, more = [], []
@@ -90,7 +95,7 @@ def page(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    """Measures what is missing, and writes the page when all is there."""
+    """Measure what is missing, and write the page when all is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, choices=SEEDS, help="these alone are measured")
     wanted = parser.parse_args().seeds

@@ -1,4 +1,4 @@
-"""The base's own masks of all references beside the true ones: results/masks.md and results/masks.png."""
+"""Compare the found masks of all references with the true ones: results/masks.md and results/masks.png."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 
 
 def main() -> None:
-    """Computes the masks, compares them with the drawing code's segmentation and draws both."""
+    """Compute the masks, compare them with the drawing code's segmentation and paint both."""
     import torch
     from pack import load_pack
 
@@ -19,20 +19,22 @@ def main() -> None:
     load_pack()
     from bench import World
     from concepts import CONCEPTS
+    from measuring import Silent
     from PIL import Image
     from report import table
 
-    from purecc_pack.purecc.host.masking import find_masks
+    from purecc_pack.purecc.host.training.find_masks import find_masks
 
     world = World(ROOT / "build" / "quality")
     lines, strips = [], []
     for concept in CONCEPTS.values():
         if concept.kind == "style":
             continue
-        masked = find_masks(world.model, world.clip, world.dataset(concept), lambda text: None)
+        masked = find_masks(world.models, world.dataset(concept), Silent().phase)
         scores, strip = [], []
         for item in masked.items:
             picture = Image.fromarray((item.image * 255).round().byte().numpy())
+            assert item.mask is not None
             mask, true = item.mask[0, 0], world.true_mask(concept, item)[0, 0]
             a, b = mask > 0.5, true > 0.5
             inside = float((mask * true).sum() / true.sum())

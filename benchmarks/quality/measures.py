@@ -1,4 +1,4 @@
-"""The measures: from what the probe reads in pictures to figures. Every one is defined in its docstring.
+"""Compute figures from what the probe reads in images. Each measure is defined in its docstring.
 
 All rates are fractions of pictures. A picture "shows the concept" if the probe reads the individual (near-misses are
 answers of their own, and do not count) or the new style (likewise).
@@ -13,17 +13,17 @@ from concepts import Concept
 from prompts import Asked
 from torch import Tensor
 
-from purecc_pack.purecc.tiny.individuals import NEAR_MISSES
-from purecc_pack.purecc.tiny.probe import NOTHING, REGIONS, Reading
+from purecc_pack.tiny_world.individuals import NEAR_MISSES
+from purecc_pack.tiny_world.probe import NOTHING, REGIONS, Reading
 
 
 def shows(concept: Concept, reading: Reading, k: int) -> bool:
-    """Whether picture k shows the concept."""
+    """Return whether image k shows the concept."""
     return all(reading.words[head][k] == answer for head, answer in concept.wanted.items())
 
 
 def follows(asked: Asked, reading: Reading, k: int) -> bool:
-    """Whether picture k shows all that the prompt names besides the concept; of two things each must be there."""
+    """Return whether image k shows all that the prompt names besides the concept; of two things each must appear."""
     named, words = dict(asked.named), {head: answers[k] for head, answers in reading.words.items()}
     if "companion" in named:
         drawn = [(words["thing"], words["colour"]), (words["companion"], words["companion_colour"])]
@@ -37,7 +37,7 @@ def follows(asked: Asked, reading: Reading, k: int) -> bool:
 
 
 def picks(asked: Sequence[Asked], *groups: str) -> list[int]:
-    """Numbers of the pictures of some groups."""
+    """Return the numbers of the images of some groups."""
     return [k for k, a in enumerate(asked) if a.group in groups]
 
 
@@ -143,7 +143,7 @@ def near(concept: Concept, asked: Sequence[Asked], reading: Reading) -> float:
 def figures(
     concept: Concept, asked: Sequence[Asked], reading: Reading, base: Reading, latents: Tensor, base_latents: Tensor
 ) -> dict[str, float]:
-    """All measures whose pictures were drawn."""
+    """Return all measures whose images were generated."""
     groups = {a.group for a in asked}
     out = {
         "fidelity": fidelity(concept, asked, reading),

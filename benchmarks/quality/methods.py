@@ -1,23 +1,20 @@
-"""The methods that are compared, all on the one loop."""
+"""List the methods that are compared; all run in the one training loop."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
-from purecc_pack.purecc.recipes import (
-    AnchoredLearning,
-    ConceptCustomisation,
-    OutputPreservation,
-    PriorPreservation,
-    PureLearning,
-    Recipe,
-)
+from purecc_pack.purecc.method.anchored import AnchoredLearning
+from purecc_pack.purecc.method.baselines import OutputPreservation, PriorPreservation
+from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
+from purecc_pack.purecc.method.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to customise.
+    """A method with its settings.
 
     Attributes:
         title: as tables name it.
@@ -27,7 +24,7 @@ class Method:
         layer_wise: whether there is a vector for every block.
         true_masks: whether the masks are the drawing code's, as a user's would be, and not the base's own.
         ewc: weight of elastic weight consolidation; 0: none.
-        target: the layers with a LoRA, as `fitting.layers` takes them.
+        target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
     """
 
@@ -47,10 +44,15 @@ class Method:
         return 5 * self.lr if self.input_token or self.layer_wise else 0.0
 
     def at(self, **changes: Any) -> Method:
-        """The same with other settings; those of the recipe are told by its own names."""
+        """Return the same with other settings; those of the recipe go by its own names."""
         own = {k: v for k, v in changes.items() if k in self.__dataclass_fields__}
         rest = {k: v for k, v in changes.items() if k not in own}
-        return replace(self, recipe=replace(self.recipe, **rest), **own)
+        return replace(self, recipe=replace(cast(Any, self.recipe), **rest), **own)
+
+
+def label(key: str, settings: Mapping[str, float]) -> str:
+    """Return the label of a setting of a method."""
+    return " ".join([key, *(f"{name}={value:g}" for name, value in settings.items())])
 
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)

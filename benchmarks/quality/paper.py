@@ -1,4 +1,4 @@
-"""The paper's claims beside what is measured here: python benchmarks/quality/paper.py
+"""Write the paper's claims beside our measurements: python benchmarks/quality/paper.py
 
 Writes results/paper.md, and what stands in place of the paper's Figures 2 and 4: results/kl.svg, the divergence from
 the base over training, and results/lambda.svg, the guidance over training.
@@ -83,7 +83,7 @@ CLAIMS = (
 
 
 def orders(runs: Runs, claim: Claim) -> str:
-    """For each pair of methods and each column: by how much the paper's order holds here, and in how many concepts.
+    """Return by how much, and in how many concepts, the paper's order of each pair of methods holds here.
 
     Of three concepts an interval excludes 0 where all three agree, which is no test: their number is what is told.
     """
@@ -106,7 +106,7 @@ def orders(runs: Runs, claim: Claim) -> str:
 
 
 def compared(runs: Runs, claim: Claim) -> str:
-    """The paper's figures and ours, method by method."""
+    """Return the paper's figures and ours, method by method."""
     lines = [
         [name, *theirs, *(runs.estimate(label, measure) for measure in claim.ours)]
         for label, name, theirs in claim.methods
@@ -115,7 +115,7 @@ def compared(runs: Runs, claim: Claim) -> str:
 
 
 def course(runs_of: Sequence[dict], label: str) -> str:
-    """λ*, cos(R_c, R_t) and L_PureCC / L_CC in twentieths of training, means over runs."""
+    """Return λ*, cos(R_c, R_t) and L_PureCC / L_CC in twentieths of training, means over runs."""
     chosen = [r["training"] for r in runs_of if r["label"] == label]
     count = min(len(t["lambda"]) for t in chosen)
     lines = []
@@ -136,7 +136,7 @@ GUIDED = ("purecc", "purecc-stop", "purecc-base")
 
 
 def figures(runs: Runs, records: Sequence[dict]) -> None:
-    """Draws both."""
+    """Paint both."""
     steps = sorted(set.intersection(*(set(runs.curves["lora-token"][key]) for key in runs.keys)))
     across = Axis("steps", 0, runs.last, (0, *steps))
     kl = {
@@ -161,7 +161,7 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def main() -> None:
-    """Writes the page."""
+    """Write the page."""
     records = rows("ablate")
     runs, claimed = Runs(records), Runs(rows("claim"))
     seeds = len({seed for _, seed in runs.keys})

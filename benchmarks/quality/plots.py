@@ -1,4 +1,4 @@
-"""Plots of lines as SVG, without a library."""
+"""Plot of lines as SVG, without a library."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Axis:
     log: bool = False
 
     def part(self, value: float) -> float:
-        """How far along the axis a value is, from 0 to 1."""
+        """Return how far along the axis a value is, from 0 to 1."""
         low, high, x = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
             low, high, x = math.log10(low), math.log10(high), math.log10(x)
@@ -40,7 +40,7 @@ class Axis:
 
 
 def draw(lines: Mapping[str, Sequence[tuple[float, float]]], across: Axis, up: Axis, path: Path) -> None:
-    """Writes the lines, each with its name beside the plot."""
+    """Write the lines, each with its name beside the plot."""
     height = max(HEIGHT, 40 + 20 * len(lines))
 
     def place(x: float, y: float) -> tuple[float, float]:

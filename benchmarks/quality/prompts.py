@@ -1,17 +1,18 @@
-"""What is drawn to measure a method: 40 prompts with the concept and 100 without it, and what each should show."""
+"""List the images that measure a method: 40 prompts with the concept and 100 without, and what each should show."""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from random import Random
 
 from concepts import Concept
 
-from purecc_pack.purecc.tiny.backgrounds import BACKGROUNDS
-from purecc_pack.purecc.tiny.captions import phrase
-from purecc_pack.purecc.tiny.scenes import PAIRED, POSITIONS
-from purecc_pack.purecc.tiny.styles import STYLES
-from purecc_pack.purecc.tiny.things import COLOURS, THINGS
+from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
+from purecc_pack.tiny_world.captions import phrase
+from purecc_pack.tiny_world.scenes import PAIRED, POSITIONS
+from purecc_pack.tiny_world.styles import STYLES
+from purecc_pack.tiny_world.things import COLOURS, THINGS
 
 GROUPS = {
     "requested": 16, "pair": 8, "unnamed": 16,
@@ -25,7 +26,7 @@ SHORT = {"requested": 16, "unnamed": 12, "class": 8, "other": 8}
 
 @dataclass(frozen=True)
 class Asked:
-    """A picture that is asked for.
+    """A requested image.
 
     Attributes:
         group: a key of `GROUPS`.
@@ -55,7 +56,7 @@ def _words(rng: Random, things: list[str], paired: bool = False) -> dict[str, st
 
 
 def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
-    """All pictures of one measurement, in the order of `GROUPS`; fewer of a group are its first ones.
+    """Return all pictures of one measurement, in the order of `GROUPS`; fewer of a group are its first ones.
 
     With the concept: "requested" (all else named; never the references' own background), "pair" (with a second thing),
     "unnamed" (the confounded attribute left out). Without it: "class" (the bare class word; for a style, no style
@@ -88,9 +89,9 @@ def asked(concept: Concept, counts: dict[str, int] = GROUPS) -> list[Asked]:
     return out
 
 
-def unrelated(seed: str, count: int, avoid: str, taken: set[tuple[str, ...]] = frozenset()) -> list[str]:
-    """Prompts of other things with all named, none of whose (thing, colour, background) is in `taken`."""
-    rng, out = Random(seed), []
+def unrelated(seed: str, count: int, avoid: str, taken: Set[tuple[str, ...]] = frozenset()) -> list[str]:
+    """Return prompts of other things with all named, none of whose (thing, colour, background) is in `taken`."""
+    rng, out = Random(seed), list[str]()
     while len(out) < count:
         words = _words(rng, [t for t in THINGS if t != avoid])
         if (words["thing"], words["colour"], words["background"]) not in taken:
@@ -99,12 +100,12 @@ def unrelated(seed: str, count: int, avoid: str, taken: set[tuple[str, ...]] = f
 
 
 def drift_prompts(concept: Concept) -> tuple[str, ...]:
-    """What drift is measured on: 12 prompts without the concept, none of them among the pictures or in the pool."""
+    """Return 12 prompts without the concept, to measure drift on; none is among the pictures or in the pool."""
     return tuple(unrelated(f"{concept.name} drift", 12, concept.word, _taken(concept)))
 
 
 def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[str, ...]:
-    """What a pool of the base's own pictures shows: other things, none of them among the pictures that are measured.
+    """Return prompts of a pool of the base's own pictures: other things, none among the measured pictures.
 
     With `of_class`, every second shows the class on a named background instead; that of a style is no thing.
     """

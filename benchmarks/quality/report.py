@@ -1,4 +1,4 @@
-"""Tables, the trade-off plot and contact sheets from the results: python benchmarks/quality/report.py"""
+"""Write tables, the trade-off plot and contact sheets from the results: python benchmarks/quality/report.py"""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STYLES = ("glass", "neon", "chalk", "comic")
 
 
 def rows(phase: str) -> list[dict]:
-    """The records of a phase."""
+    """Return the records of a phase."""
     path = RESULTS / f"{phase}.jsonl"
     return [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
@@ -71,40 +71,40 @@ class Runs:
         self.last = min(steps) if steps else 0
 
     def estimate(self, label: str, name: str) -> Estimate:
-        """A figure at the last step."""
+        """Return a figure at the last step."""
         return bootstrap(self.keys, mean_of(self.curves[label], name, self.last))
 
     def of_base(self, name: str) -> Estimate:
-        """A figure of the base."""
+        """Return a figure of the base."""
         return bootstrap(self.keys, lambda keys: sum(self.base[k][name] for k in keys) / len(keys))
 
     def against(self, label: str, name: str, lora: str = "lora-token") -> Estimate:
-        """A rate relative to LoRA's, above the base's."""
+        """Return a rate relative to LoRA's, above the base's."""
         return bootstrap(self.keys, relative(self.curves[label], self.curves[lora], self.base, name, self.last))
 
     def less(self, label: str, name: str, lora: str = "lora-token") -> Estimate:
-        """A figure less LoRA's, at the last step, paired."""
+        """Return a figure less LoRA's, at the last step, paired."""
         left, right = (mean_of(self.curves[m], name, self.last) for m in (label, lora))
         return bootstrap(self.keys, lambda keys: left(keys) - right(keys))
 
     def matched(self, label: str, name: str, fidelity: float) -> Estimate:
-        """A figure where the method reaches a fidelity."""
+        """Return a figure where the method reaches a fidelity."""
         return bootstrap(self.keys, at_fidelity(self.curves[label], name, fidelity))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    """Markdown."""
+    """Return the rows as Markdown."""
     out = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     return "\n".join([*out, *("| " + " | ".join(str(x) for x in line) + " |" for line in lines)]) + "\n"
 
 
 def shared(runs: Runs, column: str) -> bool:
-    """Whether all runs have the figure at the last step."""
+    """Return whether all runs have the figure at the last step."""
     return all(column in runs.curves[m][k][runs.last] for m in runs.curves for k in runs.keys)
 
 
 def last_step(runs: Runs, columns: Sequence[str]) -> str:
-    """All methods at the last step."""
+    """Return the table of all methods at the last step."""
     names = [c for c in columns if shared(runs, c)]
     lines = [["base", *(runs.of_base(c) for c in names)]]
     lines += [[runs.titles[m], *(runs.estimate(m, c) for c in names)] for m in runs.curves]
@@ -112,7 +112,7 @@ def last_step(runs: Runs, columns: Sequence[str]) -> str:
 
 
 def by_set(runs: Runs, column: str) -> str:
-    """A figure at the last step, set by set: means over seeds."""
+    """Return a figure at the last step, set by set: means over seeds."""
     sets = list(dict.fromkeys(concept for concept, _ in runs.keys))
     keys = {name: [key for key in runs.keys if key[0] == name] for name in sets}
     lines = [["base", *(f"{fmean(runs.base[k][column] for k in keys[n]):.2f}" for n in sets)]]
@@ -122,7 +122,7 @@ def by_set(runs: Runs, column: str) -> str:
 
 
 def by_steps(runs: Runs, columns: Sequence[str]) -> str:
-    """Mean curves: every method at every measured step."""
+    """Return mean curves: every method at every measured step."""
     lines = []
     for m, curves in runs.curves.items():
         steps = sorted(set.intersection(*(set(curves[k]) for k in runs.keys)))
@@ -133,7 +133,7 @@ def by_steps(runs: Runs, columns: Sequence[str]) -> str:
 
 
 def chosen(runs: Runs) -> list[str]:
-    """The score of every setting, and the best setting of each method at its last step."""
+    """Return the score of every setting, and the best setting of each method at its last step."""
     scores = {m: bootstrap(runs.keys, score(runs.curves[m], runs.base)) for m in runs.curves}
     best: dict[str, str] = {}
     for m in scores:
@@ -151,7 +151,7 @@ def chosen(runs: Runs) -> list[str]:
 
 
 def at_levels(runs: Runs, name: str) -> str:
-    """A figure where each method reaches each level of fidelity; a dash where it does not within the steps."""
+    """Return a figure where each method reaches each level of fidelity; a dash where it does not within the steps."""
     lines = []
     for m in runs.curves:
         found = [runs.matched(m, name, level) for level in LEVELS]
@@ -160,7 +160,7 @@ def at_levels(runs: Runs, name: str) -> str:
 
 
 def plot(runs: Runs, path: Path) -> None:
-    """Drift over fidelity, a line a method through its steps; to the right and below is better."""
+    """Plot drift over fidelity, a line a method through its steps; to the right and below is better."""
     lines = {
         runs.titles[m]: list(zip(*(mean_curve(curves, runs.keys, x) for x in ("fidelity", "drift")), strict=True))
         for m, curves in runs.curves.items()
@@ -170,7 +170,7 @@ def plot(runs: Runs, path: Path) -> None:
 
 
 def main() -> None:
-    """Writes results/PHASE.md for every phase with results, and the plot of the claims."""
+    """Write results/PHASE.md for every phase with results, and the plot of the claims."""
     for phase in ("trials", "search", "ablate", "first-claim", "claim", "unseen"):
         records = rows(phase)
         if not records:
@@ -193,9 +193,9 @@ def main() -> None:
             lines = [[runs.titles[m], *(runs.against(m, c) for c in names)] for m in runs.curves]
             text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
             text += ["## Less LoRA's, paired\n"]
-            names = [c for c in COLUMNS if shared(runs, c)]
-            lines = [[runs.titles[m], *(runs.less(m, c) for c in names)] for m in runs.curves if m != "lora-token"]
-            text += [table(["method", *(COLUMNS[c] for c in names)], lines)]
+            everywhere = [c for c in COLUMNS if shared(runs, c)]
+            lines = [[runs.titles[m], *(runs.less(m, c) for c in everywhere)] for m in runs.curves if m != "lora-token"]
+            text += [table(["method", *(COLUMNS[c] for c in everywhere)], lines)]
             text += [
                 "## By set\n",
                 *(by_set(runs, name) for name in ("fidelity", "alone", "leak", "follow") if shared(runs, name)),

@@ -1,4 +1,4 @@
-"""Runs the benchmark: search and ablations on the development concepts, claims on the others.
+"""Run the benchmark: search and ablations on the development concepts, claims on the others.
 
     python scripts/test.py            # once: installs the host
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
@@ -10,17 +10,15 @@ anew, with all that they need and from nothing but the code, in another folder:
     ... run.py claim --only tree --methods anchored --seed 3 --anew build/anew
 
 which can be gone on with, too. How far each is from the row in results is printed; that row stays.
+With --base, search and ablate run on another kind of base (bases.py), with results in results/BASE.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import multiprocessing
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -61,43 +60,35 @@ class Task:
     whole: bool
 
 
-def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int]) -> list[Task]:
-    """What a phase consists of, seed by seed, so that an interrupted phase is complete up to some seed."""
+def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
+    """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
+    import bases
     from concepts import CLAIM, DEVELOPMENT, TRIED, UNSEEN
-    from methods import CLAIMED, METHODS, RIVALS, SEARCH
+    from methods import CLAIMED, METHODS, RIVALS, SEARCH, label
 
-    if phase == "search":
+    if base:
+        runs = bases.runs(phase)
+    elif phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS]
     else:
         runs = [(key, key, ()) for key in (CLAIMED if phase == "claim" else RIVALS)]
     concepts = {"claim": CLAIM, "unseen": UNSEEN}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
+    if base and not only:
+        concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
-    steps, points = (120, (40, 120)) if phase == "search" else (200, (25, 50, 100, 200))
-    return [Task(phase, c, s, chosen, steps, points, phase != "search") for s in seeds for c in names]
+    steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
+    when = tuple(points[1:] if base else points)
+    return [Task(phase, c, s, chosen, steps, when, phase != "search") for s in seeds for c in names]
 
 
-def label(key: str, settings: dict[str, float]) -> str:
-    """How a setting of a method is called."""
-    return " ".join([key, *(f"{name}={value:g}" for name, value in settings.items())])
+_world: Any = None  # a worker's bench.World
 
 
-def done(phase: str, folder: Path) -> dict[tuple[str, str, str, int], dict]:
-    """Finished runs of a phase by (phase, concept, label, seed)."""
-    path = folder / f"{phase}.jsonl"
-    if not path.is_file():
-        return {}
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {(phase, r["concept"], r["label"], r["seed"]): r for r in rows}
-
-
-_world = None
-
-
-def start(state: Path) -> None:
-    """A worker: one thread, the base in memory, its files in `state`; it ends with its parent."""
+def start(state: Path, base: str = "") -> None:
+    """Start a worker: one thread, the base in memory, its files in `state`; it ends with its parent."""
     global _world
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
@@ -105,24 +96,25 @@ def start(state: Path) -> None:
 
     torch.set_num_threads(1)
     load_pack()
-    from bench import World
+    import bases
 
-    _world = World(state)
+    _world = bases.world(base, state)
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def work(task: Task, finished: set[str]) -> list[dict]:
-    """Runs what of a task is not finished, and keeps each record in a file until the caller has it."""
+    """Run the unfinished part of a task, and keep each record in a file until the caller has it."""
     import torch
-    from bench import Budget, save_extractor, write
+    from bench import save_extractor
     from concepts import CONCEPTS
-    from methods import METHODS
-
-    from purecc_pack.purecc.recipes import EXTRACTOR, needs
+    from kept import commit, write
+    from measuring import Budget
 
     concept, budget = CONCEPTS[task.concept], Budget(task.steps, task.points, task.whole)
     state = _world.state
@@ -132,8 +124,8 @@ def work(task: Task, finished: set[str]) -> list[dict]:
             continue
         path = state / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
         if not path.is_file():
-            method, extractor = METHODS[key].at(**dict(settings)), None
-            if needs(method.recipe, EXTRACTOR):
+            method, extractor = _world.methods[key].at(**dict(settings)), None
+            if method.recipe.needs_extractor:
                 extractor = theta1(_world, concept, task.seed, task.steps)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
             if key == "lora-token" and not settings:
@@ -146,49 +138,29 @@ def work(task: Task, finished: set[str]) -> list[dict]:
 
 
 def place_of_theta1(state: Path, concept, seed: int, steps: int) -> Path:
-    """The folder of an extractor."""
+    """Return the folder of an extractor."""
     return state / f"extractor-{steps}" / f"{concept.name}-{seed}"
 
 
 def theta1(world, concept, seed: int, steps: int):
-    """The extractor of a concept, trained if it is not kept yet: what LoRA + token learns in as many steps."""
-    from bench import Budget, load_extractor, save_extractor
-    from methods import METHODS
+    """Return the extractor of a concept, trained if it is not kept yet: what LoRA + token learns in as many steps."""
+    from bench import load_extractor, save_extractor
+    from measuring import Budget
 
     folder = place_of_theta1(world.state, concept, seed, steps)
     if not (folder / "loras").is_dir():
-        save_extractor(world.run(concept, METHODS["lora-token"], seed, Budget(steps, (), False))[1], folder)
+        save_extractor(world.run(concept, world.methods["lora-token"], seed, Budget(steps, (), False))[1], folder)
     return load_extractor(folder)
 
 
-@functools.cache
-def commit() -> str:
-    """The commit of this checkout, with a + if code was changed since; empty where git cannot tell."""
-    if not shutil.which("git"):
-        return ""
-
-    def git(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
-
-    told = git("rev-parse", "--short=12", "HEAD")
-    changed = git("diff", "--quiet", "HEAD", "--", "*.py", "*.safetensors").returncode == 1
-    return told.stdout.strip() + "+" * changed
-
-
-def distance(one: dict, other: dict) -> float:
-    """The greatest difference between any figure of two records of the same row."""
-    pairs = [(one["base"], other["base"]), *((one["curve"][s], other["curve"][s]) for s in one["curve"])]
-    return max(abs(a[name] - b[name]) for a, b in pairs for name in a.keys() & b.keys())
-
-
-def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
-    """Seconds of one process: finished runs of the same label tell, else a forward pass of the base does."""
+def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "") -> float:
+    """Estimate the seconds of one process, from finished runs of the same label or a forward pass of the base."""
+    import bases
     import torch
-    from bench import BATCH, SAMPLING_STEPS, World, seconds_a_velocity
+    from bench import seconds_a_velocity
     from methods import METHODS
     from prompts import GROUPS, SHORT
-
-    from purecc_pack.purecc.recipes import work as work_of
+    from samples import BATCH, SAMPLING_STEPS
 
     rate = None
     total = 0.0
@@ -202,17 +174,18 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict) -> float:
                 continue
             if rate is None:
                 torch.set_num_threads(1)
-                rate = seconds_a_velocity(World(STATE), BATCH)
-            passes = work_of(METHODS[key].at(**dict(settings)).recipe)
+                rate = seconds_a_velocity(bases.world(base, STATE), BATCH)
+            passes = METHODS[key].at(**dict(settings)).recipe.work
             pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + sum(GROUPS.values()) * task.whole
             total += rate * (passes * task.steps * 4 * 1.5 + 2 * SAMPLING_STEPS * pictures)
     return total
 
 
 def main() -> None:
-    """Runs what is missing of a phase."""
+    """Run the missing rows of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phase", choices=[*PHASES, "all"])
+    parser.add_argument("--base", choices=["unet", "flux"], default="", help="made by train_tiny.py kind BASE")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
     parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
     parser.add_argument("--seed", type=int, help="this one only")
@@ -224,20 +197,23 @@ def main() -> None:
     from pack import load_pack
 
     load_pack()
-    state, results = (arguments.anew / "state", arguments.anew) if arguments.anew else (STATE, RESULTS)
+    from kept import distance, done
+
+    base, published = arguments.base, RESULTS / arguments.base
+    state, results = (arguments.anew / "state", arguments.anew) if arguments.anew else (STATE / base, published)
     kept: dict[tuple[str, str, str, int], dict] = {}
     pending = []
     for phase in PHASES if arguments.phase == "all" else (arguments.phase,):
-        kept |= done(phase, RESULTS)
+        kept |= done(phase, published)
         there = done(phase, results)
-        count = arguments.seeds or (5 if phase == "claim" else 3)
+        count = arguments.seeds or (1 if base and phase == "search" else 5 if phase == "claim" else 3)
         seeds = range(count) if arguments.seed is None else (arguments.seed,)
-        for task in tasks(phase, arguments.only, arguments.methods, seeds):
+        for task in tasks(phase, arguments.only, arguments.methods, seeds, base):
             finished = {name for name, _, _ in task.runs if (phase, task.concept, name, task.seed) in there}
             if len(finished) < len(task.runs):
                 pending.append((task, finished))
     runs = sum(len(task.runs) - len(finished) for task, finished in pending)
-    hours = predicted(pending, kept) / 3600 / arguments.processes
+    hours = predicted(pending, kept, base) / 3600 / arguments.processes
     print(f"{runs} runs, about {hours:.1f} hours on {arguments.processes} processes", flush=True)
     if not runs:
         print(f"All that was asked for is in {results}; --anew DIR makes it anew.")
@@ -246,7 +222,9 @@ def main() -> None:
     began, made = time.time(), 0
     results.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=start, initargs=(state,)) as pool:
+    with ProcessPoolExecutor(
+        arguments.processes, mp_context=context, initializer=start, initargs=(state, base)
+    ) as pool:
         futures = {pool.submit(work, task, finished): task for task, finished in pending}
         for future in as_completed(futures):
             task, records = futures[future], future.result()

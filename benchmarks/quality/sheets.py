@@ -1,4 +1,4 @@
-"""Contact sheets that a person can judge by eye: results/concepts.png and results/sheet-CONCEPT.png.
+"""Paint contact sheets to judge by eye: results/concepts.png and results/sheet-CONCEPT.png.
 
 The pictures of a concept are those of the last step and seed 0 of `run.py PHASE`, which keeps them in build/quality:
 
@@ -8,6 +8,7 @@ The pictures of a concept are those of the last step and seed 0 of `run.py PHASE
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ METHODS_SHOWN = (
 
 
 def main() -> None:
-    """Draws the sheets."""
+    """Paint the sheets."""
     import torch
     from pack import load_pack
 
@@ -38,12 +39,12 @@ def main() -> None:
     from prompts import asked
     from run import RESULTS, STATE
 
-    from purecc_pack.purecc.tiny.scenes import draw
+    from purecc_pack.tiny_world.scenes import draw
 
     phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
     world = World(STATE)
 
-    def sheet(rows: list[tuple[str, list[Image.Image]]], path: Path, heads: list[str] = ()) -> None:
+    def sheet(rows: list[tuple[str, list[Image.Image]]], path: Path, heads: Sequence[str] = ()) -> None:
         side = rows[0][1][0].width + 2
         width = LABEL + side * max(len(pictures) for _, pictures in rows)
         out = Image.new("RGB", (width, 14 * bool(heads) + side * len(rows)), "white")

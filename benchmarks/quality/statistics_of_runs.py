@@ -1,4 +1,4 @@
-"""Means over runs with paired bootstrap intervals, and comparisons at matched fidelity."""
+"""Compute means over runs with paired bootstrap intervals, and compare at matched fidelity."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from statistics import fmean
 
 Key = tuple[str, int]
 """A concept and a seed: what is resampled, for all methods alike."""
+Figure = Callable[[Sequence[Key]], float]
+"""What is computed of the runs of some keys."""
 Curve = Mapping[int, Mapping[str, float]]
 """Figures by step."""
 
@@ -31,8 +33,8 @@ class Estimate:
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
-def resamples(keys: Sequence[Key], count: int = RESAMPLES) -> list[list[Key]]:
-    """Draws of as many keys, with replacement: first of concepts, then of seeds within each, since runs of one concept
+def resamples(keys: Sequence[Key]) -> list[list[Key]]:
+    """Resample as many keys, with replacement: first of concepts, then of seeds within each, since runs of one concept
     are more alike than runs of two (a two-level bootstrap); the same draws for the same keys."""
     rng = Random(0)
     seeds: dict[str, list[int]] = {}
@@ -40,14 +42,14 @@ def resamples(keys: Sequence[Key], count: int = RESAMPLES) -> list[list[Key]]:
         seeds.setdefault(concept, []).append(seed)
     names = list(seeds)
     out = []
-    for _ in range(count):
+    for _ in range(RESAMPLES):
         chosen = rng.choices(names, k=len(names))
         out.append([(name, seed) for name in chosen for seed in rng.choices(seeds[name], k=len(seeds[name]))])
     return out
 
 
 def bootstrap(keys: Sequence[Key], figure: Callable[[Sequence[Key]], float]) -> Estimate:
-    """A figure of runs, and the percentile interval of it over resamples. Pass a difference for a paired interval."""
+    """Return a figure of runs with its percentile interval over resamples. Pass a difference for a paired one."""
     values = sorted(v for draw in resamples(keys) if (v := figure(draw)) == v)
     if not values:
         return Estimate(float("nan"), float("nan"), float("nan"))
@@ -55,12 +57,12 @@ def bootstrap(keys: Sequence[Key], figure: Callable[[Sequence[Key]], float]) -> 
 
 
 def mean_of(runs: Mapping[Key, Curve], name: str, step: int) -> Callable[[Sequence[Key]], float]:
-    """The mean of a figure at a step."""
+    """Return the mean of a figure at a step."""
     return lambda keys: fmean(runs[key][step][name] for key in keys)
 
 
 def mean_curve(runs: Mapping[Key, Curve], keys: Sequence[Key], name: str) -> list[float]:
-    """The mean of a figure at each step that all runs have; at step 0 a run has the base's, if it is there."""
+    """Return the mean of a figure at each step that all runs have; at step 0 a run has the base's, if it is there."""
     steps = sorted(set.intersection(*(set(runs[key]) for key in keys)))
     return [fmean(runs[key][step][name] for key in keys) for step in steps]
 
@@ -68,10 +70,10 @@ def mean_curve(runs: Mapping[Key, Curve], keys: Sequence[Key], name: str) -> lis
 def at_fidelity(
     runs: Mapping[Key, Curve], name: str, level: float | Callable[[Sequence[Key]], float]
 ) -> Callable[[Sequence[Key]], float]:
-    """The mean of a figure where the mean curve first reaches a fidelity, between steps by straight lines.
+    """Return the mean of a figure where the mean curve first reaches a fidelity, between steps by straight lines.
 
-    The fidelity is a number, or told by the runs. The figure is nan where the curve never gets there, and where it is
-    beyond at its first point: nothing was measured there.
+    The fidelity is a number, or computed from the runs. The figure is nan where the curve never gets there, and where
+    it is beyond at its first point: nothing was measured there.
     """
 
     def figure(keys: Sequence[Key]) -> float:
@@ -88,12 +90,12 @@ def at_fidelity(
 
 
 def common_level(*methods: Mapping[Key, Curve], share: float = 1.0) -> Callable[[Sequence[Key]], float]:
-    """A share of the fidelity that all of the methods reach in the mean: of the least of their highest."""
+    """Return a share of the fidelity that all of the methods reach in the mean: of the least of their highest."""
     return lambda keys: share * min(max(mean_curve(runs, keys, "fidelity")) for runs in methods)
 
 
 def best_step(runs: Mapping[Key, Curve], keys: Sequence[Key]) -> int:
-    """The measured step with the highest mean fidelity; the earliest of equals."""
+    """Return the measured step with the highest mean fidelity; the earliest of equals."""
     curve = mean_curve(runs, keys, "fidelity")
     return sorted(set.intersection(*(set(runs[key]) for key in keys)))[curve.index(max(curve))]
 
@@ -115,7 +117,7 @@ def score(runs: Mapping[Key, Curve], base: Mapping[Key, Mapping[str, float]]) ->
 def relative(
     runs: Mapping[Key, Curve], lora: Mapping[Key, Curve], base: Mapping[Key, Mapping[str, float]], name: str, step: int
 ) -> Callable[[Sequence[Key]], float]:
-    """(rate - base's rate) / (LoRA's rate - base's rate), of mean rates."""
+    """Return (rate - base's rate) / (LoRA's rate - base's rate), of mean rates."""
 
     def figure(keys: Sequence[Key]) -> float:
         own, plain, ground = (

@@ -1,4 +1,4 @@
-"""Why a style is learned late or not at all: writes results/styles.md, and goes on from results/styles.jsonl.
+"""Measure why styles are learned late or not at all: results/styles.md; resumes from results/styles.jsonl.
 
     COMFYUI_PATH=... python benchmarks/quality/styles.py [--seeds 0 1 2]
 
@@ -26,7 +26,7 @@ COLUMNS |= {"class": "style unasked", "drift": "drift"}
 
 
 def main() -> None:
-    """Runs what is missing and writes the table."""
+    """Run what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS, choices=SEEDS, help="these alone are run")
     wanted = parser.parse_args().seeds
@@ -36,12 +36,14 @@ def main() -> None:
 
     torch.set_num_threads(1)
     load_pack()
-    from bench import CFG, Budget, World
+    from bench import World
     from concepts import CONCEPTS
+    from measuring import Budget
     from methods import METHODS
     from report import RESULTS, table
     from report import rows as results
     from run import STATE
+    from samples import CFG
 
     lora = METHODS["lora-token"].at(lr=4e-3)
     attention = METHODS["anchored"].at(target="attention and mlp", strength=1.0)

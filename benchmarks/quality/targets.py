@@ -1,4 +1,4 @@
-"""What was aimed for beside what was reached: python benchmarks/quality/targets.py [PHASE] writes results/targets.md
+"""Compare targets with results: python benchmarks/quality/targets.py [PHASE] writes results/targets.md
 
 Of another phase than claim, such as first-claim, it writes results/PHASE-targets.md.
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +19,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
 from report import RESULTS, STYLES, Runs, rows, table  # noqa: E402
-from statistics_of_runs import Estimate, Key, at_fidelity, best_step, bootstrap, common_level, mean_of  # noqa: E402
+from statistics_of_runs import Estimate, Figure, at_fidelity, best_step, bootstrap, common_level, mean_of  # noqa: E402
 
 OURS, LORA, DOP = "anchored", "lora-token", "dop"
 SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)
 """Where drift is compared: at these shares of the highest fidelity that both methods reach."""
-Figure = Callable[[Sequence[Key]], float]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Target:
 
 
 def verdict(over: Estimate) -> str:
-    """Met, missed, or neither by the interval."""
+    """Return whether a target is met, missed, or neither by its interval."""
     if math.isnan(over.mean):
         return "cannot be told: not measured there"
     if over.high <= 0:
@@ -57,8 +55,8 @@ def verdict(over: Estimate) -> str:
 
 
 def targets(runs: Runs) -> list[Target]:
-    """All of them; rates are each method's own at its step of highest mean fidelity. DOP may be missing."""
-    ours, lora, dop = (runs.curves.get(label) for label in (OURS, LORA, DOP))
+    """Return all targets; rates are each method's own at its step of highest mean fidelity. DOP may be missing."""
+    ours, lora, dop = runs.curves[OURS], runs.curves[LORA], runs.curves.get(DOP)
     steps = {label: best_step(runs.curves[label], runs.keys) for label in (OURS, LORA)}
 
     def at_best(label: str, name: str) -> Figure:
@@ -79,7 +77,7 @@ def targets(runs: Runs) -> list[Target]:
         out.append(
             Target(
                 words, "at most 0.2 of LoRA's, above the base", {"anchored": a, "LoRA": b, "base": ground},
-                lambda keys, a=a, b=b, g=ground: a(keys) - g(keys) - 0.2 * (b(keys) - g(keys)),
+                _beyond(a, b, ground, 0.2),
             )
         )  # fmt: skip
     follow, ground = mean_of(ours, "follow", runs.last), of_base("follow")
@@ -101,14 +99,19 @@ def targets(runs: Runs) -> list[Target]:
             out.append(
                 Target(
                     f"drift at {share:g} of the fidelity both reach", aim, {"fidelity": level, "anchored": a, words: b},
-                    lambda keys, a=a, b=b, f=factor: a(keys) - f * b(keys),
+                    _beyond(a, b, lambda keys: 0.0, factor),
                 )
             )  # fmt: skip
     return out
 
 
+def _beyond(mine: Figure, theirs: Figure, ground: Figure, share: float) -> Figure:
+    """Return by how much a figure exceeds a share of another one, both above a ground."""
+    return lambda keys: mine(keys) - ground(keys) - share * (theirs(keys) - ground(keys))
+
+
 def page(runs: Runs) -> str:
-    """The table."""
+    """Return the table."""
     lines = []
     for target in targets(runs):
         shown = "; ".join(f"{name} {bootstrap(runs.keys, figure)}" for name, figure in target.parts.items())
@@ -118,7 +121,7 @@ def page(runs: Runs) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
+    """Write the page."""
     phase = sys.argv[1] if len(sys.argv) > 1 else "claim"
     runs = Runs(rows(phase))
     keys, seeds = runs.keys, len({s for _, s in runs.keys})

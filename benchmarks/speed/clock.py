@@ -1,144 +1,190 @@
-"""Time and memory on a device: events where it has them, the system's clock elsewhere."""
+"""Seconds and bytes on a device: by CUDA's events and counters, on a CPU by the system's clock."""
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from unittest import mock
 
 import torch
+from comfy import model_management
 
-from speed import memory
+from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
+from speed.sizes import Shape
+
+OUT_OF_MEMORY = "out of memory"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one row.
+
+    Attributes:
+        seconds: of each timed step; empty where memory did not suffice.
+        peak: most bytes that torch reserved during the timed steps; None on a CPU.
+        context: bytes that CUDA itself takes beside them; None on a CPU.
+        grown: bytes that live tensors take more after the timed steps than before.
+        dtype: what the transformer computes in.
+        parts: seconds of each part before the first step.
+        details: further figures of this row.
+        accuracy: errors beside float32, see `accuracy.compare`.
+        note: what the reader must know, such as that memory did not suffice.
+    """
+
+    seconds: Sequence[float] = ()
+    peak: int | None = None
+    context: int | None = None
+    grown: int | None = None
+    dtype: torch.dtype | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 class Laps:
-    """Marks on a device's own time line; the seconds between them are read at the end, so marking waits for nothing."""
+    """Seconds between marks on a device's own time line. A mark does not wait for the device; reading does."""
 
     def __init__(self, device: torch.device):
         self._cuda = device.type == "cuda"
-        self._marks: list[tuple[str, object]] = []
+        self._marks: list[Any] = []
 
-    def __call__(self, name: str = "") -> None:
-        """Ends a lap, under a name; the first call only begins."""
+    def mark(self) -> None:
+        """End a lap and begin the next."""
+        self._marks.append(torch.cuda.Event(enable_timing=True) if self._cuda else time.perf_counter())
         if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self._marks.append((name, event))
-        else:
-            self._marks.append((name, time.perf_counter()))
+            self._marks[-1].record()
 
     @property
     def seconds(self) -> list[float]:
-        """Of every lap in order."""
-        return [s for _, s in self.named]
-
-    @property
-    def named(self) -> list[tuple[str, float]]:
-        """Every lap with its name."""
+        """Of each lap."""
         if self._cuda:
             torch.cuda.synchronize()
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        return [(name, self._between(a, b)) for (_, a), (name, b) in pairs]
-
-    def _between(self, a, b) -> float:
-        return a.elapsed_time(b) / 1000 if self._cuda else b - a
+        return [a.elapsed_time(b) / 1000 if self._cuda else b - a for a, b in pairwise(self._marks)]
 
 
 class Steps:
-    """Seconds a step after warm-up, and the memory that these steps reserve.
+    """Times the steps of a shape; the trainer calls `finished` after each."""
 
-    Attributes:
-        device: where they run.
-        warmup: steps that are not timed, at least one.
-        timed: steps that are.
-        watched: whether the memory in use is looked at too.
-        first: seconds of the first step, counted from `begin`; None before it is done.
-        grown: bytes that live tensors take more after the last step than after the warm-up; None before it is done.
-    """
-
-    def __init__(self, device: torch.device, warmup: int, timed: int, watched: bool = True):
-        self.device, self.warmup, self.timed, self.watched = device, warmup, timed, watched
-        self.first: float | None = None
-        self.grown: int | None = None
-        self._laps = Laps(device)
-        self._done, self._began, self._held = 0, time.perf_counter(), 0
-
-    @property
-    def total(self) -> int:
-        """How many steps there are."""
-        return self.warmup + self.timed
-
-    def begin(self) -> None:
-        """To be called before the first step."""
-        memory.forget_peak(self.device)
-        self._began = time.perf_counter()
+    def __init__(self, device: torch.device, shape: Shape):
+        self.device, self.warmup, self.total = device, shape.warmup, shape.warmup + shape.timed
+        self._laps, self._done, self._held = Laps(device), 0, 0
+        self._found: dict[str, Any] = {}
 
     def finished(self) -> None:
-        """To be called after every step."""
+        """Take note of a finished step."""
         self._done += 1
-        if self._done == 1:
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            self.first = time.perf_counter() - self._began
         if self._done == self.warmup:
-            self._held = memory.held(self.device) if self.watched else 0
-            memory.forget_peak(self.device)
+            self._held = held(self.device)
+            forget_peak(self.device)
         if self._done >= self.warmup:
-            self._laps()
-        if self._done == self.total and self.watched:
-            self.grown = memory.held(self.device) - self._held
+            self._laps.mark()
+        if self._done == self.total:
+            self._found = taken(self.device) | {"grown": held(self.device) - self._held}
 
-    @property
-    def seconds(self) -> list[float]:
-        """Of the steps after warm-up."""
-        return self._laps.seconds
-
-
-def medians(steps: Sequence[Laps]) -> dict[str, float]:
-    """Median seconds of every part by name, from the laps of each step; a part that comes again in a step adds up."""
-    sums = []
-    for laps in steps:
-        parts: dict[str, float] = {}
-        for name, seconds in laps.named:
-            parts[name] = parts.get(name, 0.0) + seconds
-        sums.append(parts)
-    return {name: statistics.median(s.get(name, 0.0) for s in sums) for name in sums[0]}
-
-
-def median_seconds(device: torch.device, work: Callable[[], object], warmup: int, timed: int) -> float:
-    """Median seconds of a piece of work."""
-    steps = Steps(device, warmup, timed, watched=False)
-    for _ in range(steps.total):
-        work()
-        steps.finished()
-    return statistics.median(steps.seconds)
+    def measured(self, work: Callable[[], object]) -> Measured:
+        """Do the work that takes the steps and return its figures; too little memory is a result too."""
+        try:
+            work()
+            return Measured(self._laps.seconds, **self._found)
+        except Exception as error:
+            if not (model_management.is_oom(error) or isinstance(error, OutOfMemory)):
+                raise
+            return Measured(note=OUT_OF_MEMORY)
+        finally:
+            gc.collect()
 
 
 class Parts:
     """Seconds of named parts that follow one another, the device's work included."""
 
     def __init__(self, device: torch.device):
-        self._device = device
-        self._name, self._since = "", 0.0
+        self._device, self._name, self._since = device, "", 0.0
         self.seconds: dict[str, float] = {}
 
     def begin(self, name: str) -> None:
-        """Ends the part before, if any; a part that comes again adds up."""
-        self.end()
-        self._name, self._since = name, time.perf_counter()
-
-    def end(self) -> None:
-        """Ends the part."""
+        """End the part before and begin another; an empty name begins none, and a part that comes again adds up."""
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+        now = time.perf_counter()
         if self._name:
-            spent = time.perf_counter() - self._since
-            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + spent
-        self._name = ""
+            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._since
+        self._name, self._since = name, now
+
+
+def median_seconds(device: torch.device, work: Callable[[], object], shape: Shape) -> float:
+    """Return the median seconds of a piece of work, done as often as the shape has steps."""
+    laps = Laps(device)
+    for _ in range(shape.warmup):
+        work()
+    laps.mark()
+    for _ in range(shape.timed):
+        work()
+        laps.mark()
+    return statistics.median(laps.seconds)
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of a large product of square matrices of random numbers: what the device can do at best."""
+    """Return the TFLOP/s of a large product of square matrices: the most that the device can do."""
     side = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / median_seconds(device, lambda: a @ b, 3, 10) / 1e12
+    return 2 * side**3 / median_seconds(device, lambda: a @ b, Shape(side, 1, 3, 10)) / 1e12
+
+
+def forget_peak(device: torch.device) -> None:
+    """Give cached memory back and measure the peak from here on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def taken(device: torch.device) -> dict[str, Any]:
+    """Return "peak", the most bytes reserved since `forget_peak`, and "context", all that is in use beside torch."""
+    if device.type != "cuda":
+        return {"peak": None, "context": None}
+    free, total = torch.cuda.mem_get_info()
+    return {"peak": torch.cuda.max_memory_reserved(), "context": total - free - torch.cuda.memory_reserved()}
+
+
+def held(device: torch.device) -> int:
+    """Return the bytes of live tensors; on a CPU of those that Python's collector knows and has not frozen."""
+    gc.collect()
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated()
+    tensors = [x for x in gc.get_objects() if issubclass(type(x), torch.Tensor) and x.device == device]
+    return sum({s._cdata: s.nbytes() for s in (t.untyped_storage() for t in tensors)}.values())
+
+
+@contextmanager
+def capped(device: torch.device, gib: float | None) -> Iterator[None]:
+    """Limit torch and CUDA's context to so many GiB, and tell the host so, as on a smaller card.
+
+    None, or a CPU: no limit.
+    """
+    if gib is None or device.type != "cuda":
+        yield
+        return
+    model_management.unload_all_models()  # for which the smaller card has no room
+    forget_peak(device)
+    limit = int(gib * 2**30) - (taken(device)["context"] or 0)
+    true_free = model_management.get_free_memory
+
+    def free(dev=None, torch_free_too=False):
+        if dev is not None and torch.device(dev).type == "cpu":
+            return true_free(dev, torch_free_too)
+        left = max(0, limit - torch.cuda.memory_allocated())
+        return (left, torch.cuda.memory_reserved() - torch.cuda.memory_allocated()) if torch_free_too else left
+
+    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.mem_get_info()[1])
+    try:
+        with mock.patch.object(model_management, "get_free_memory", free):
+            yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

@@ -1,98 +1,88 @@
-"""What a pass and a step cost, counted on the meta device: operations from torch's counter, bytes from its hooks."""
+"""What a pass and a step cost, counted on the meta device: python benchmarks/speed/counting.py (any machine, no GPU).
+
+Writes results/counts.json: 10¹² floating point operations of one sample, 10⁹ bytes.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
-import torch
-from comfy.ldm.modules import attention
-from comfy.ldm.modules.diffusionmodules import mmdit
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "scripts")]
 
-from purecc_pack.purecc.branches import Branches, LoraSpec
-from purecc_pack.purecc.fitting import layers
-from purecc_pack.purecc.recipes import shares
-from speed import models
-from speed.sizes import Size
-from speed.stages import KIND, Stage
+if "purecc_pack" not in sys.modules:
+    import pack
+
+    pack.load_pack()
+
+import torch  # noqa: E402
+from comfy.ldm.modules import attention  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from purecc_pack.purecc.host.families.sd3 import SD3  # noqa: E402
+from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
+from speed import checkpoint  # noqa: E402
+from speed.sizes import MEDIUM, Size  # noqa: E402
+from speed.stages import STAGES, Stage  # noqa: E402
 
 
 @functools.cache
-def pass_flops(size: Size, pixels: int, gradient: bool, checkpointing: bool = False, targets: str = "attention") -> int:
-    """Floating point operations of one sample through the transformer with a LoRA of rank 4.
+def pass_flops(size: Size, pixels: int, gradient: bool, again: bool = False, layers: str = "attention") -> int:
+    """Count the floating point operations of one sample through the transformer with a LoRA of rank 4.
 
     Args:
         size: of the transformer.
-        pixels: side of the picture.
+        pixels: side of the image.
         gradient: whether there is a backward pass, to the LoRA alone.
-        checkpointing: whether every block is computed again in it.
-        targets: of the LoRA.
+        again: whether every block is checkpointed.
+        layers: that the LoRA adapts.
     """
-    network, branches = _adapted(size, targets)
-    network.use_checkpoint = checkpointing
-    counter = FlopCounterMode(display=False)
-    with _attention(attention.attention_pytorch), branches.use("counted"), torch.set_grad_enabled(gradient), counter:
-        out = _call(network, size, pixels, 1)
+    network = _network(size, layers)
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(gradient):
+        out = _call(network, size, pixels, 1, attention.attention_pytorch, again)
         if gradient:
             out.sum().backward()
     return counter.get_total_flops()
 
 
 def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
-    """Model operations of a step of a stage: its passes through the transformer, nothing computed twice.
+    """Count the operations of a step's passes through the transformer, nothing computed twice.
 
-    What a trained token asks for, which is passes through two CLIPs and the modulations' gradients, is not among them.
+    What a trained token adds is not counted: passes through two CLIPs and the gradients of the modulations.
     """
-    targets = layers(stage.targets, stage.recipe, KIND)
-    passes = shares(stage.recipe).items()
-    return round(batch * sum(share * pass_flops(size, pixels, p.grad, targets=targets) for p, share in passes))
-
-
-def operations(size: Size, pixels: int, samples: int, gradient: bool, lora: bool = True) -> int:
-    """How many operations a pass begins, views aside: about the kernels that a GPU is given, one after the other.
-
-    Args:
-        size: of the transformer.
-        pixels: side of the picture.
-        samples: that go through it.
-        gradient: whether there is a backward pass.
-        lora: whether a LoRA of rank 4 on the attention takes part.
-    """
-    network, branches = _adapted(size)
-    counter = _Operations()
-    branch = branches.use("counted" if lora else None)
-    with _attention(attention.attention_pytorch), branch, torch.set_grad_enabled(gradient), counter:
-        out = _call(network, size, pixels, samples)
-        if gradient:
-            out.sum().backward()
-    return counter.count
+    passes = stage.recipe.shares.items()
+    return round(batch * sum(share * pass_flops(size, pixels, p.grad, layers=stage.layers) for p, share in passes))
 
 
 class _Operations(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         self.count += not (function.is_view or function is torch.ops.aten._unsafe_view.default)
         return function(*args, **(kwargs or {}))
 
 
-def saved_bytes(size: Size, pixels: int, samples: int, checkpointing: bool = False) -> int:
-    """Bytes that a pass keeps for its backward pass, weights not counted, with an attention that keeps no map.
+def operations(size: Size, pixels: int, samples: int, gradient: bool, lora: bool = True) -> int:
+    """Count the operations that a pass begins, views aside: about the kernels that a GPU is given one by one."""
+    network = _network(size, "attention" if lora else None)
+    with _Operations() as counter, torch.set_grad_enabled(gradient):
+        out = _call(network, size, pixels, samples, attention.attention_pytorch)
+        if gradient:
+            out.sum().backward()
+    return counter.count
 
-    Args:
-        size: of the transformer.
-        pixels: side of the picture.
-        samples: that go through it.
-        checkpointing: whether every block is computed again.
-    """
-    network, branches = _adapted(size)
-    network.use_checkpoint = checkpointing
+
+def saved_bytes(size: Size, pixels: int, samples: int, again: bool = False) -> int:
+    """Count the bytes that a pass keeps for its backward pass, without weights, by an attention that keeps no map."""
+    network = _network(size, "attention")
     weights = {w.untyped_storage()._cdata for w in (*network.parameters(), *network.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -102,57 +92,81 @@ def saved_bytes(size: Size, pixels: int, samples: int, checkpointing: bool = Fal
             kept[storage._cdata] = storage  # held, so that no other storage gets its address
         return saved
 
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved)
-    with _attention(_flash), branches.use("counted"), hooks:
-        out = _call(network, size, pixels, samples)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        out = _call(network, size, pixels, samples, _flash, again)
     del out
     return sum(storage.nbytes() for storage in kept.values())
 
 
 def weight_bytes(size: Size) -> tuple[int, int]:
-    """Bytes of the transformer, and of the position embeddings among them."""
-    network = models.network(size)
+    """Count the bytes of the transformer, and those of its position embeddings."""
+    network = checkpoint.network(size)
     return sum(w.nbytes for w in network.state_dict().values()), network.pos_embed.nbytes
 
 
 @functools.cache
-def _adapted(size: Size, targets: str = "attention"):
-    network = models.network(size)
-    branches = Branches(network)
-    branches.add("counted", LoraSpec(targets=targets), seed=0)
-    return network, branches
+def _network(size: Size, layers: str | None) -> Any:
+    """Return the transformer, with a LoRA that is on for good."""
+    network = checkpoint.network(size)
+    if layers is not None:
+        branches = LoraBranches(network, SD3.layers)
+        branches.add("counted", LoraSpec(targets=layers), seed=0)
+        network.on = ExitStack()
+        network.on.enter_context(branches.use("counted"))
+    return network
 
 
-def _call(network, size: Size, pixels: int, batch: int) -> Tensor:
-    shapes = {"context": (batch, size.text_rows, 4096), "y": (batch, size.pooled)}
-    text = {k: torch.empty(shape, device="meta", dtype=size.dtype) for k, shape in shapes.items()}
-    x = torch.empty(batch, 16, pixels // 8, pixels // 8, device="meta", dtype=size.dtype)
-    return network(x, torch.empty(batch, device="meta"), **text)
-
-
-@contextmanager
-def _attention(function) -> Iterator[None]:
-    before, mmdit.optimized_attention = mmdit.optimized_attention, function
-    try:
-        yield
-    finally:
-        mmdit.optimized_attention = before
+def _call(network, size: Size, pixels: int, samples: int, attend: Callable, again: bool = False) -> Tensor:
+    empty = functools.partial(torch.empty, device="meta", dtype=size.dtype)
+    x, t = empty(samples, 16, pixels // 8, pixels // 8), torch.empty(samples, device="meta")
+    options = {"optimized_attention_override": lambda _, *given, **named: attend(*given, **named)}
+    network.use_checkpoint = again
+    text = {"context": empty(samples, size.text_rows, 4096), "y": empty(samples, size.pooled)}
+    return network(x, t, **text, transformer_options=options)
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, heads: int, **_) -> Tensor:
+    """Attend as a GPU does, whose attention keeps no map."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) if x.ndim == 3 else x.transpose(1, 2) for x in (q, k, v))
-    return _Flash.apply(q, k, v).transpose(1, 2).flatten(2)
+    return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0].transpose(1, 2).flatten(2)
 
 
-class _Flash(torch.autograd.Function):
-    """The shapes of a fused attention: of its map it keeps the logarithm of each row's sum alone."""
+def main() -> None:
+    """Count everything at the shapes of SD3.5 Medium."""
+    first, batch = MEDIUM.pixels[0], 2
+    found = {
+        "size": MEDIUM.name,
+        "dtype": str(MEDIUM.dtype).removeprefix("torch."),
+        "text rows": MEDIUM.text_rows,
+        "weights": weight_bytes(MEDIUM)[0] / 1e9,
+        "position embeddings among them": weight_bytes(MEDIUM)[1] / 1e9,
+        "batch": batch,
+        "operations begun": {
+            "a pass of the base without gradient": operations(MEDIUM, first, batch, False, lora=False),
+            "a pass of a branch without gradient": operations(MEDIUM, first, batch, False),
+            "a pass forward and backward": operations(MEDIUM, first, batch, True),
+        },
+        "pixels": {str(pixels): _at(pixels, batch) for pixels in MEDIUM.pixels},
+    }
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    (HERE / "results" / "counts.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
 
-    @staticmethod
-    def forward(ctx, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out, rows = torch.empty_like(q), torch.empty(q.shape[:-1], device=q.device)
-        ctx.save_for_backward(q, k, v, out, rows)
-        return out
 
-    @staticmethod
-    def backward(ctx, gradient: Tensor):
-        raise NotImplementedError("only what is kept is counted")
+def _at(pixels: int, batch: int) -> dict[str, object]:
+    checkpointed, both = "every block checkpointed", "saved for both, v_original's too"
+    return {
+        "image rows": (pixels // 16) ** 2,
+        "forward": pass_flops(MEDIUM, pixels, gradient=False) / 1e12,
+        "forward and backward": pass_flops(MEDIUM, pixels, gradient=True) / 1e12,
+        f"forward and backward, {checkpointed}": pass_flops(MEDIUM, pixels, True, again=True) / 1e12,
+        "step": {name: step_flops(stage, MEDIUM, pixels, batch) / 1e12 for name, stage in STAGES.items()},
+        "saved for a gradient pass": saved_bytes(MEDIUM, pixels, batch) / 1e9,
+        f"saved for a gradient pass, {checkpointed}": saved_bytes(MEDIUM, pixels, batch, again=True) / 1e9,
+        both: saved_bytes(MEDIUM, pixels, 2 * batch) / 1e9,
+        f"saved for both, {checkpointed}": saved_bytes(MEDIUM, pixels, 2 * batch, again=True) / 1e9,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
-"""What fast and small paths do to what is learned, on the embedded base: results/embedded.md.
+"""Train the embedded base by fast and small paths and measure what is learned: results/embedded.md.
 
     COMFYUI_PATH=... python benchmarks/speed/embedded.py [--seeds 3] [--ways bfloat16 ...]
 
-Every way trains the robot of the quality benchmark as the quickstart does, with the same seeds, and is measured as
-there. A way and a seed that have a row in results/embedded.jsonl are not run again.
+Each way trains the robot of the quality benchmark as the quickstart does, with the same seeds and figures. Rows that
+results/embedded.jsonl has are not run again.
 """
 
 from __future__ import annotations
@@ -32,33 +32,32 @@ from bench import Budget, World  # noqa: E402
 from concepts import CONCEPTS  # noqa: E402
 from methods import METHODS  # noqa: E402
 
-from purecc_pack.purecc.host.tiny import CHECKPOINT  # noqa: E402
-from speed.quickstart import FIGURES  # noqa: E402
+from purecc_pack.purecc.host.models.tiny import CHECKPOINT  # noqa: E402
 
-WAYS = {
+WAYS: dict[str, dict] = {
     "plain float32": {"precision": "float32", "checkpointing": "off"},
     "every block twice, one sample a pass": {"precision": "float32", "checkpointing": "all", "pass_limit": 1},
     "bfloat16": {"precision": "bfloat16"},
     "fp8 weights": {"fp8": True},
 }
-"""By name, what differs from the plain path; "fp8" is how the stock loader keeps weights, which are cast as used."""
-
+"""What differs from the defaults: fields of the job's memory, weights in fp8 by the stock loader."""
+FIGURES = {"fidelity": "concept on the requested background", "leak": "confound, unnamed"}
+FIGURES |= {"class": "concept for the class word", "follow": "prompt followed without it", "drift": "drift"}
 BUDGET = Budget(100, (), True)
 ROWS, PAGE = HERE / "results" / "embedded.jsonl", HERE / "results" / "embedded.md"
 
 
 def learned(way: str, seed: int, budget: Budget = BUDGET, state: Path = ROOT / "build" / "speed" / "embedded") -> dict:
-    """A row: what one way learns with one seed."""
+    """Return a row: what one way learns with one seed."""
     values = dict(WAYS[way])
     world = World(state / values.get("precision", "fp8"))
     if values.pop("fp8", False):
-        load = comfy.sd.load_checkpoint_guess_config
-        options = {"dtype": torch.float8_e4m3fn}
-        world.model = load(str(CHECKPOINT), output_vae=False, output_clip=False, model_options=options)[0]
-    limit = values.pop("pass_limit", None)
+        options = {"output_vae": False, "output_clip": False, "model_options": {"dtype": torch.float8_e4m3fn}}
+        model = comfy.sd.load_checkpoint_guess_config(str(CHECKPOINT), **options)[0]
+        world.models = replace(world.models, model=model)
 
     def ready(job):
-        return replace(job, **values, settings=replace(job.settings, pass_limit=limit))
+        return replace(job, memory=replace(job.memory, **values))
 
     record, _, _ = world.run(CONCEPTS["robot"], METHODS["anchored"], seed, budget, ready=ready)
     last = record["curve"][budget.steps]
@@ -66,7 +65,7 @@ def learned(way: str, seed: int, budget: Budget = BUDGET, state: Path = ROOT / "
 
 
 def page(rows: Sequence[dict]) -> str:
-    """The table."""
+    """Return the table."""
     lines = [
         "# Fast and small paths, and what is learned\n",
         "`benchmarks/speed/embedded.py`: the robot of the quality benchmark, *anchored*, "
@@ -85,27 +84,21 @@ def page(rows: Sequence[dict]) -> str:
 
 
 def main() -> None:
-    """Runs what is missing, and writes the page."""
+    """Run what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    ROWS.parent.mkdir(exist_ok=True)
+    rows = [json.loads(line) for line in ROWS.read_text("utf-8").splitlines()] if ROWS.is_file() else []
     for way in options.ways:
-        for seed in range(options.seeds):
-            if any((r["way"], r["seed"]) == (way, seed) for r in _rows()):
-                continue
-            row = learned(way, seed)
+        for seed in set(range(options.seeds)) - {r["seed"] for r in rows if r["way"] == way}:
+            rows.append(learned(way, seed))
             with ROWS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(row, flush=True)
-    PAGE.write_text(page(_rows()), encoding="utf-8")
-    print(PAGE.read_text(encoding="utf-8"))
-
-
-def _rows() -> list[dict]:
-    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(rows[-1], flush=True)
+    PAGE.write_text(page(rows), encoding="utf-8")
+    print(page(rows))
 
 
 if __name__ == "__main__":

@@ -1,204 +1,212 @@
-"""Our own stages: what comes before the first step, and the steps of every configuration and shape on one copy."""
+"""Our training, by the function that the nodes call: rows of steps, and a whole run from images to saved files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+import functools
+import itertools
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
+from comfy import model_management
+from comfy.model_base import BaseModel
 
-from purecc_pack.purecc import recipes
-from purecc_pack.purecc.branches import Branches
-from purecc_pack.purecc.dataset import ConceptDataset, ConceptItem
-from purecc_pack.purecc.host.assembly import Assembly, assembled
-from purecc_pack.purecc.host.copies import trainable_world
-from purecc_pack.purecc.host.job import Job
-from purecc_pack.purecc.host.masking import with_masks
-from purecc_pack.purecc.pool import draw_pool
-from purecc_pack.purecc.trainee import Trainee
-from purecc_pack.purecc.training import Callbacks, train
-from speed import accuracy, clock, memory, stages
-from speed.inside import inside
-from speed.measured import OUT_OF_MEMORY, TOO_LITTLE, Measured, Shape, attempted
-from speed.stages import Configuration
-from speed.world import World
+from purecc_pack.purecc.adapters import files
+from purecc_pack.purecc.adapters.files import Adapter
+from purecc_pack.purecc.host.data import references
+from purecc_pack.purecc.host.data.image_tensors import Cropping
+from purecc_pack.purecc.host.messages import Message, Phase
+from purecc_pack.purecc.host.models.host_models import HostModels
+from purecc_pack.purecc.host.training import session
+from purecc_pack.purecc.host.training.job import WatchSpec
+from purecc_pack.purecc.host.training.session import Outcome
+from purecc_pack.purecc.text.captions import CaptionInput
+from purecc_pack.purecc.text.concept import Concept
+from purecc_pack.purecc.training.dataset import ConceptDataset, ConceptItem
+from purecc_pack.purecc.training.history import Step
+from speed import checkpoint, stages
+from speed.clock import Measured, Parts, Steps, capped, forget_peak, held, taken
+from speed.sizes import Setup, Shape
+from speed.stages import CONFIGURATIONS, STAGES, Configuration
 
-_PARTS = {"reading": "texts", "copying": "copy", "looking": "masks", "drawing": "pool"}
-"""What a run says while it prepares, by first word."""
-
-
-def measure(
-    world: World,
-    name: str,
-    configurations: Mapping[str, Configuration],
-    shapes: Sequence[Shape],
-    wanted: Callable[[str, Shape], bool],
-    whole: bool = True,
-) -> Iterator[tuple[str, Shape, Measured]]:
-    """The rows of a stage that are wanted, as (configuration, shape, run); and a step observed in each configuration.
-
-    Masks and pool are made, and timed, at the smallest pictures; for larger ones random ones stand in, and `parts`
-    leaves them out.
-
-    Args:
-        world: what is shared.
-        name: of the stage.
-        configurations: by name; they share a private copy, see `Configuration.base`.
-        shapes: what steps are given.
-        wanted: asked before each row.
-        whole: whether masks and pool are made at all, and the parts of a step looked at.
-    """
-    parts, jobs = clock.Parts(world.device), {}
-    for key, configuration in configurations.items():
-        jobs[key] = stages.job(stages.STAGES[name], configuration, world.size)
-    first = next(iter(configurations))
-    with _prepared(world, configurations[first], jobs[first], parts, shapes) as assembly:
-        common, made = dict(parts.seconds), None
-        shapes = [s for s in shapes if any([wanted(key, s) for key in configurations])]
-        for key in configurations if shapes else ():  # before a step changes the token
-            _observation(world, name, key, configurations[key], assembly)
-        for shape in shapes:
-            dataset = world.built[shape.pixels].dataset
-            for key, configuration in configurations.items():
-                if not wanted(key, shape):
-                    continue
-                job = replace(jobs[key], settings=replace(jobs[key].settings, batch=shape.batch))
-                if whole and shape.pixels == world.smallest:
-                    made = made or _made(assembly, dataset, job, parts)
-                    (chosen, pool), before = made, parts.seconds
-                else:
-                    chosen, pool, before = _with_halves(assembly, dataset), _random_pool(dataset, job), common
-                before = {"latents": world.built[shape.pixels].seconds, **before}
-                given = (name, configuration.base), chosen, job, pool, shape, before, whole
-                with memory.capped(world.device, configuration.cap):
-                    found = _steps(world, assembly, *given)
-                if found.note and configuration.cap:
-                    again = _steps(world, assembly, *given)
-                    found = replace(again, note=f"{found.note} under the cap; these figures are without")
-                yield key, shape, found
+WHOLE = "extractor", stages.PAPER
+HALVES = "a step in the first half", "a step in the second half"
 
 
-def _steps(
-    world: World, assembly: Assembly, key: tuple, dataset, job: Job, pool, shape: Shape, before, looked: bool
-) -> Measured:
-    dtype = assembly.field.dtype
-    try:
-        plan, seconds = world.plan(assembly, dataset, job, (*key, shape.pixels))
-    except TOO_LITTLE:
-        return Measured([], parts=before, note=OUT_OF_MEMORY, dtype=dtype)
-    loop = replace(job.settings, pass_limit=plan.pass_limit)
+class Listener:
+    """Times the phases before the first step in `parts`; keeps the plan, the notes, and what the base computes in."""
 
-    def run(trainee: Trainee, count: int, finished: Callable) -> None:
-        callbacks = Callbacks(on_step=lambda history: finished(history))
-        train(trainee, dataset, job.recipe, replace(loop, steps=count), callbacks, pool)
+    def __init__(self, device: torch.device, on_step: Callable[[Step], None] = lambda step: None):
+        self.parts, self.plan, self._on_step = Parts(device), "", on_step
+        self.notes: list[str] = []
+        self.dtype: torch.dtype | None = None
 
-    steps = clock.Steps(world.device, shape.warmup, shape.timed)
-    work = partial(run, assembly.trainee, steps.total, lambda _: steps.finished())
-    found = replace(attempted(steps, work, {**before, "plan": seconds}), dtype=dtype)
-    if not found.note:
-        details = inside(assembly.trainee, world.device, run) if looked else {}
-        found = replace(found, details={"plan": str(plan), **details})
-    return found
+    def phase(self, phase: Phase, **values: object) -> None:
+        """Begin a part, or end the last where the steps begin."""
+        self.parts.begin(phase.name.lower() if phase is not Phase.TRAIN else "")
+        if phase is Phase.TRAIN:
+            self.plan, self.dtype = str(Message(phase.value, values)), _computing()
 
+    def note(self, message: Message, topic: str | None = None) -> None:
+        """Keep a note."""
+        self.notes.append(str(message))
 
-def accuracies(
-    world: World, name: str, configurations: Mapping[str, Configuration], wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, torch.dtype, dict[str, float]]]:
-    """(configuration, what it computed in, errors) of a step of a stage beside plain float32 on the same weights.
+    def resumed(self, steps: Sequence[Step], total: int) -> None:
+        """Do nothing."""
 
-    See `accuracy.compare`.
-    """
-    direction = getattr(stages.STAGES[name].recipe, "direction", None)
-    for key, configuration in configurations.items():
-        if not wanted(key):
-            continue
-        plain = Configuration(stages.PLAIN, fp8=configuration.fp8)
-        (found, dtype), (expected, _) = (
-            _observation(world, name, k, c) for k, c in ((key, configuration), (str(plain.base), plain))
-        )
-        yield key, dtype, accuracy.compare(found, expected, direction)
+    def masks(self, dataset: ConceptDataset) -> None:
+        """Masks are not looked at."""
+
+    def step(self, step: Step, previews: Any) -> None:
+        """Pass a finished step on."""
+        self._on_step(step)
 
 
-def _observation(
-    world: World, name: str, key: str, configuration: Configuration, assembly: Assembly | None = None
-) -> tuple[accuracy.Observation, torch.dtype]:
-    """A step in a configuration and what it computed in, on a fresh assembly; as it was seen before, if it was."""
-    if (name, key) not in world.observed:
-        job = stages.job(stages.STAGES[name], configuration, world.size)
-        fresh = _prepared(world, configuration, job, clock.Parts(world.device))
-        with fresh if assembly is None else nullcontext(assembly) as assembly:
-            world.plan(assembly, world.dataset, job, (name, configuration.base, world.smallest))
-            seen = _with_halves(assembly, world.dataset), job, _random_pool(world.dataset, job)
-            world.observed[name, key] = accuracy.observe(assembly.trainee, *seen), assembly.field.dtype
-    return world.observed[name, key]
+class Ours:
+    """Every stage in every configuration that is for it. Each row is a run of its own."""
+
+    def __init__(self, setup: Setup):
+        self.setup = setup
+        self._path = checkpoint.write(setup.folder, setup.size, setup.device)
+        self.models = checkpoint.load(self._path, setup.size)
+        self.dataset = functools.cache(self._dataset)
+
+    @property
+    def cases(self) -> list[tuple[str, str]]:
+        """Stage and configuration of each row."""
+        return [(s, c) for s in STAGES for c, how in CONFIGURATIONS.items() if not how.only or s in how.only]
+
+    def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
+        """Return the configuration and its figures."""
+        dataset, seconds = self.dataset(shape.pixels)
+        steps = Steps(self.setup.device, shape)
+        listener = Listener(self.setup.device, lambda step: steps.finished())
+        given = stage, CONFIGURATIONS[name], dataset, listener, self.theta1(stage)
+        found = steps.measured(functools.partial(self.run, *given, steps=steps.total, batch=shape.batch))
+        parts, details = {"latents": seconds, **listener.parts.seconds}, {"plan": listener.plan}
+        note = "; ".join(filter(None, (found.note, *listener.notes)))
+        return name, replace(found, dtype=listener.dtype, parts=parts, details=details, note=note)
+
+    def run(
+        self,
+        stage: str,
+        configuration: Configuration,
+        dataset: ConceptDataset,
+        listener: Listener,
+        extractor: Adapter | None,
+        traced: frozenset[int] = frozenset(),
+        **loop: Any,
+    ) -> Outcome:
+        """Train with the settings in `loop`; keep the tensors of the traced steps.
+
+        Raises:
+            RuntimeError: the base computes in another type than its rows are taken for.
+        """
+        size, cpu = self.setup.size, self.setup.device.type == "cpu"
+        if cpu and size.dtype == torch.bfloat16 and not configuration.fp8 and configuration.precision == "auto":
+            configuration = replace(configuration, precision="bfloat16")  # the host would compute in float32
+        job = replace(stages.job(STAGES[stage], configuration, size.pool, **loop), watch=WatchSpec(trace_steps=traced))
+        models = HostModels(self.fp8 if configuration.fp8 else self.models.model, self.models.clip)
+        with torch.inference_mode(), capped(self.setup.device, configuration.cap), self._pool():
+            outcome = session.customise(models, dataset, job, listener, extractor)
+        wanted = {"auto": size.dtype, "float32": torch.float32}.get(configuration.precision, torch.bfloat16)
+        if listener.dtype != wanted and not (configuration.fp8 and listener.dtype != torch.float16):
+            raise RuntimeError(f"The base computes in {listener.dtype} and not in {wanted}: its times would mislead.")
+        return outcome
+
+    def theta1(self, stage: str) -> Adapter | None:
+        """Return θ1 after one step of stage 1, where the stage needs it: times do not depend on its values."""
+        return self._extractor if STAGES[stage].recipe.needs_extractor else None
+
+    @functools.cached_property
+    def _extractor(self) -> Adapter:
+        dataset, _ = self.dataset(self.setup.size.pixels[0])
+        return self.run("extractor", Configuration(), dataset, Listener(self.setup.device), None, steps=1).adapter
+
+    @functools.cached_property
+    def fp8(self):
+        """MODEL with 8-bit weights."""
+        return checkpoint.load_fp8(self._path)
+
+    def _dataset(self, pixels: int) -> tuple[ConceptDataset, float]:
+        """Return random references, and the seconds that encoding them took."""
+        generator, parts = torch.Generator().manual_seed(pixels), Parts(self.setup.device)
+        images = [torch.rand(1, pixels, pixels, 3, generator=generator) for _ in stages.CAPTIONS]
+        left = (torch.arange(pixels) < pixels // 2).float().expand(len(images), pixels, pixels)
+        masks = None if self.setup.prepare else [left]
+        parts.begin("latents")
+        with torch.inference_mode():
+            captions, concept = CaptionInput(stages.CAPTIONS), Concept(stages.CLASS_WORD, stages.KIND)
+            dataset = references.build(images, captions, concept, self.models.vae, Cropping(pixels), masks)
+        parts.begin("")
+        return dataset, parts.seconds["latents"]
+
+    @contextmanager
+    def _pool(self) -> Iterator[None]:
+        if self.setup.prepare:
+            yield
+        else:
+            with mock.patch.object(session, "generate_pool", _random_pool):
+                yield
 
 
-@contextmanager
-def _prepared(
-    world: World, configuration: Configuration, job: Job, parts: clock.Parts, shapes: Sequence[Shape] = ()
-) -> Iterator[Assembly]:
-    """What a run needs but masks and pool, its parts timed; for the smallest pictures and those of these shapes."""
-    plain_init = Branches.__init__
+class WholeRun(Ours):
+    """A run of both stages from images to saved files, the models loaded."""
 
-    def timed_init(self, module) -> None:  # copying ends and the adapters begin here
-        parts.begin("adapters")
-        plain_init(self, module)
+    @property
+    def cases(self) -> list[tuple[str, str]]:
+        """Both stages in each configuration that is for every stage."""
+        return [(", then ".join(WHOLE), c) for c, how in CONFIGURATIONS.items() if not how.only]
 
-    with ExitStack() as stack:
-        theta1 = world.theta1 if recipes.needs(job.recipe) else None
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(trainable_world())
-        model, clip = world.model(configuration), world.models.clip
-        entered = assembled(model, clip, world.dataset, job, _told(parts), theta1, job.pool_prompts)
-        with mock.patch.object(Branches, "__init__", timed_init):
-            assembly = stack.enter_context(entered)
-        configuration.check(assembly.field, world.size)
-        pictures = [world.dataset, *(world.built[s.pixels].dataset for s in shapes)]
-        assembly.field.keep_positions(i.latents.shape[1:] for dataset in pictures for i in dataset.items)
-        parts.end()
-        yield assembly
+    def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
+        """Return the configuration and the seconds of the whole, those of its parts among the details."""
+        device, parts, adapter = self.setup.device, Parts(self.setup.device), None
+        forget_peak(device)
+        parts.begin("latents")
+        dataset, _ = self._dataset(shape.pixels)
+        memory: list[int] = []
 
+        def look(step: Step) -> None:
+            if step.number in (2, self.setup.whole_steps):
+                memory.append(held(device))
 
-def _made(assembly: Assembly, dataset: ConceptDataset, job: Job, parts: clock.Parts):
-    """(references, pool) as a run has them at its first step."""
-    say = _told(parts)
-    if recipes.needs_mask(job.recipe):
-        dataset = with_masks(assembly.trainee, dataset, say)
-    dataset, pool = _scaled(assembly, dataset), ()
-    if recipes.needs_pool(job.recipe):
-        pool = draw_pool(assembly.trainee, dataset.items, job.pool_prompts, job.pool_images, 0, say)
-    parts.end()
-    return dataset, pool
+        for each in WHOLE:
+            parts.begin(each)
+            listener = Listener(device, look)
+            given = each, CONFIGURATIONS[name], dataset, listener, adapter
+            outcome = self.run(*given, steps=self.setup.whole_steps, batch=shape.batch)
+            adapter = outcome.adapter
+        parts.begin("saving")
+        assert adapter is not None
+        with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+            files.save(adapter, Path(folder) / "loras", Path(folder) / "embeddings")
+        parts.begin("")
+        details = {"steps of each stage": self.setup.whole_steps, **parts.seconds, **_halves(outcome)}
+        found = Measured([sum(parts.seconds.values())], **taken(device), grown=memory[-1] - memory[-2], details=details)
+        return name, replace(found, dtype=listener.dtype, note="; ".join(listener.notes))
 
 
-def _told(parts: clock.Parts):
-    return lambda text: parts.begin(_PARTS.get(text.split()[0], text))
+def _halves(outcome: Outcome) -> dict[str, float]:
+    """Return the median seconds of a step in either half of the last stage."""
+    each = [b - a for a, b in itertools.pairwise(step.seconds for step in outcome.history.steps)]
+    half = len(each) // 2
+    return dict(zip(HALVES, map(statistics.median, (each[:half], each[half:])), strict=True)) if half else {}
 
 
-def _scaled(assembly: Assembly, dataset: ConceptDataset) -> ConceptDataset:
-    items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in dataset.items)
-    return replace(dataset, items=items)
+def _computing() -> torch.dtype:
+    """Return what the private copy computes in; the user's model is unloaded while it trains."""
+    loaded = [m.model.model for m in model_management.current_loaded_models]
+    (base,) = [model for model in loaded if isinstance(model, BaseModel)]
+    return base.get_dtype_inference()
 
 
-def _with_halves(assembly: Assembly, dataset: ConceptDataset) -> ConceptDataset:
-    """The references in the model's space, the left half of each being the concept."""
-    scaled = _scaled(assembly, dataset)
-    masks = [torch.zeros_like(i.latents[:, :1]) for i in scaled.items]
-    for mask in masks:
-        mask[..., : mask.shape[-1] // 2] = 1
-    items = tuple(replace(i, mask=mask) for i, mask in zip(scaled.items, masks, strict=True))
-    return replace(scaled, items=items)
-
-
-def _random_pool(dataset: ConceptDataset, job: Job) -> tuple[ConceptItem, ...]:
-    """Noise with the prompts of the pool."""
-    generator = torch.Generator().manual_seed(1)
-    first = dataset.items[0]
-    shape = (1, *first.latents.shape[1:])
-    return tuple(
-        ConceptItem(torch.randn(shape, generator=generator), replace(first.texts, base=prompt), first.image)
-        for prompt in job.pool_prompts
-    )
+def _random_pool(_: Any, items: Sequence[ConceptItem], prompts: Sequence[str], *__: Any) -> tuple[ConceptItem, ...]:
+    generator, first = torch.Generator().manual_seed(1), items[0]
+    noise = torch.randn(len(prompts), *first.latents.shape[1:], generator=generator).split(1)
+    return tuple(ConceptItem(x, replace(first.texts, base=p), first.image) for x, p in zip(noise, prompts, strict=True))

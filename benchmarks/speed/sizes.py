@@ -1,23 +1,16 @@
-"""The shapes that are measured: Stable Diffusion 3.5 Medium's, and small ones for a CPU and the tests."""
+"""The shapes that are measured: Stable Diffusion 3.5 Medium, and small shapes for the tests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """Shape of a text encoder.
-
-    Attributes:
-        width: of its hidden states.
-        layers: how many.
-        heads: of its attention.
-        inner: width inside the feed-forward part.
-        vocabulary: entries of its embedding table.
-    """
+class Encoder(NamedTuple):
+    """Shape of a text encoder."""
 
     width: int
     layers: int
@@ -26,32 +19,38 @@ class Encoder:
     vocabulary: int
 
 
+class Encoders(NamedTuple):
+    """The three text encoders of Stable Diffusion 3."""
+
+    clip_l: Encoder
+    clip_g: Encoder
+    t5xxl: Encoder
+
+
 @dataclass(frozen=True)
 class Size:
-    """Everything that a figure depends on beside batch and pixels.
+    """Shapes of every network.
 
     Attributes:
         name: in the results.
-        depth: joint blocks; the hidden width is 64 a block, the heads as many as blocks.
-        second_attention: how many of the first blocks have one.
+        depth: joint blocks; the width is 64 times the depth, and there are as many heads as blocks.
+        second_attention: number of blocks, from the first, that have a second attention.
         position_side: side of the square of position embeddings, in patches.
-        encoders: "clip_l", "clip_g" and "t5xxl", as the released step runs them.
-        host_encoders: which of them the host's checkpoint has; the host chooses CLIP-G's and T5's shapes itself.
-        vae_width: of the first layer of the autoencoder, as the released step runs it.
-        tiny_vae: whether the host's checkpoint has a small autoencoder (TAESD) in its place.
+        encoders: text encoders of the released step.
+        host_encoders: names of those in the host's checkpoint; the host's CLIP-G cannot be small.
+        vae_width: width of the first layer of the autoencoder; below 128 the host has TAESD instead.
         dtype: of weights and activations.
-        pixels: sides of the pictures.
-        pool: pictures that the base draws for anchored learning; 48 is the node's.
+        pixels: sides of the images.
+        pool: images that the base model generates for anchored learning.
     """
 
     name: str
     depth: int
     second_attention: int
     position_side: int
-    encoders: dict[str, Encoder] = field(hash=False)
+    encoders: Encoders
     host_encoders: tuple[str, ...]
     vae_width: int
-    tiny_vae: bool
     dtype: torch.dtype
     pixels: tuple[int, ...]
     pool: int
@@ -63,12 +62,12 @@ class Size:
 
     @property
     def pooled(self) -> int:
-        """Width of the host's pooled text; CLIP-G's part is zeros where there is none."""
-        return self.encoders["clip_l"].width + 1280
+        """Width of the host's pooled text; without CLIP-G its part is zeros."""
+        return self.encoders.clip_l.width + 1280
 
     @property
     def text_rows(self) -> int:
-        """Rows of the host's text stream for a short prompt: 77 for the CLIPs, 77 for T5."""
+        """Rows of the host's text for a short prompt: 77 for the CLIPs, 77 for T5."""
         return 154 if "t5xxl" in self.host_encoders else 77
 
 
@@ -77,33 +76,65 @@ MEDIUM = Size(
     depth=24,
     second_attention=13,
     position_side=384,
-    encoders={
-        "clip_l": Encoder(768, 12, 12, 3072, 49408),
-        "clip_g": Encoder(1280, 32, 20, 5120, 49408),
-        "t5xxl": Encoder(4096, 24, 64, 10240, 32128),
-    },
+    encoders=Encoders(
+        clip_l=Encoder(768, 12, 12, 3072, 49408),
+        clip_g=Encoder(1280, 32, 20, 5120, 49408),
+        t5xxl=Encoder(4096, 24, 64, 10240, 32128),
+    ),
     host_encoders=("clip_l", "clip_g", "t5xxl"),
     vae_width=128,
-    tiny_vae=False,
     dtype=torch.bfloat16,
     pixels=(512, 1024),
     pool=48,
 )
+
+SHORT_T5 = replace(
+    MEDIUM,
+    name="SD3.5 Medium, T5 of one layer",
+    encoders=MEDIUM.encoders._replace(t5xxl=MEDIUM.encoders.t5xxl._replace(layers=1)),
+)
+"""The same shapes in less memory, for a CPU. No step of ours runs T5; the released step's becomes cheaper by it."""
 
 SMALL = Size(
     name="small",
     depth=2,
     second_attention=1,
     position_side=16,
-    encoders={
-        "clip_l": Encoder(64, 3, 2, 128, 49408),
-        "clip_g": Encoder(32, 3, 2, 64, 1000),
-        "t5xxl": Encoder(128, 2, 2, 256, 1000),
-    },
+    encoders=Encoders(
+        clip_l=Encoder(64, 3, 2, 128, 49408),
+        clip_g=Encoder(32, 3, 2, 64, 1000),
+        t5xxl=Encoder(128, 2, 2, 256, 1000),
+    ),
     host_encoders=("clip_l",),
     vae_width=8,
-    tiny_vae=True,
     dtype=torch.float32,
     pixels=(64, 128),
     pool=2,
 )
+
+
+class Shape(NamedTuple):
+    """Side of the images and samples a step; steps of warm-up, at least one, and steps that are timed."""
+
+    pixels: int
+    batch: int
+    warmup: int = 1
+    timed: int = 2
+
+
+class Setup(NamedTuple):
+    """What a contestant is given.
+
+    Attributes:
+        size: shapes of its networks.
+        device: where it computes.
+        folder: of the checkpoint.
+        prepare: whether masks and pool of anchored learning are made as for a user, or random ones stand in.
+        whole_steps: steps of each stage of a whole run.
+    """
+
+    size: Size
+    device: torch.device
+    folder: Path
+    prepare: bool = False
+    whole_steps: int = 400

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from purecc_pack.purecc import fitting, recipes
-from purecc_pack.purecc.branches import LoraSpec
-from purecc_pack.purecc.host.field import PRECISIONS, HostField
-from purecc_pack.purecc.host.job import Job
-from purecc_pack.purecc.pool import POOL_PROMPTS
-from purecc_pack.purecc.settings import Settings
-from speed.sizes import Size
+from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec
+from purecc_pack.purecc.method.anchored import AnchoredLearning
+from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
+from purecc_pack.purecc.method.recipe import Recipe
+from purecc_pack.purecc.network.lora import AUTO, LoraSpec
+from purecc_pack.purecc.training.pool import POOL_PROMPTS
+from purecc_pack.purecc.training.settings import Settings
 
 CLASS_WORD, KIND = "dog", "instance"
 CAPTIONS = (
@@ -23,7 +20,9 @@ CAPTIONS = (
     "a [v] dog, seen from the left",
     "the [v] dog beside a red chair",
 )
-"""Of the references, four random pictures; as many as the largest batch."""
+"""Captions of the references, which are random images; as many as the largest batch."""
+
+TOKEN = EmbeddingSpec(layer_wise=False)
 
 
 @dataclass(frozen=True)
@@ -33,43 +32,45 @@ class Stage:
     Attributes:
         recipe: the method.
         kind: "extractor" for stage 1, else "adapter".
-        job: further fields of the Job.
-        loop: further fields of the Settings.
-        targets: of the LoRA; fitting.AUTO, as the node leaves them open.
-        everywhere: whether it is measured at every shape, and not at the first alone.
+        embedding: the concept's vectors; a trained token unless it says otherwise.
+        frozen: whether the token is not trained, and every text cached.
+        targets: layers of the LoRA; AUTO, as the node leaves them open.
     """
 
-    recipe: recipes.Recipe
+    recipe: Recipe
     kind: str = "adapter"
-    job: Mapping[str, Any] = field(default_factory=dict)
-    loop: Mapping[str, Any] = field(default_factory=dict)
-    targets: str = fitting.AUTO
-    everywhere: bool = True
+    embedding: EmbeddingSpec = TOKEN
+    frozen: bool = False
+    targets: str = AUTO
+
+    @property
+    def layers(self) -> str:
+        """The layers that the LoRA adapts, where the stage leaves them open."""
+        return self.recipe.target_layers(KIND) if self.targets == AUTO else self.targets
 
 
-_ONCE = {"everywhere": False}
-_TOKEN = {"job": {"layer_wise": False}}
-_FROZEN = {"job": {"layer_wise": False}, "loop": {"embedding_lr": 0.0}}
-_VECTORS = {"job": {"layer_wise": True, "input_token": False}}
-_RELEASED = {"eta": 2.0, "scale": 1.0, "direction": "base"}
+AS_RELEASED, UNTOUCHED = "pure learning, as released", "as released, untouched base"
+ALL_BLOCKS, PAPER = "plain LoRA, all blocks", "pure learning, paper"
+LEAN = "pure learning, layer-wise", "pure learning, frozen token"
+"""The stages that an 8 GB card is to hold."""
 
 STAGES = {
-    "pure learning, as released": Stage(recipes.PureLearning(**_RELEASED), **_FROZEN),
-    "as released, untouched base": Stage(recipes.PureLearning(v_original="base", **_RELEASED), **_FROZEN, **_ONCE),
-    "plain LoRA": Stage(recipes.ConceptCustomisation(), **_FROZEN, **_ONCE),
-    "plain LoRA, all blocks": Stage(recipes.ConceptCustomisation(), targets="all blocks", **_FROZEN),
-    "extractor": Stage(recipes.ConceptCustomisation(), "extractor", **_TOKEN),
-    "pure learning, layer-wise": Stage(recipes.PureLearning(), **_VECTORS),
-    "pure learning, frozen token": Stage(recipes.PureLearning(), **_FROZEN, **_ONCE),
-    "pure learning, paper": Stage(recipes.PureLearning(), **_TOKEN),
-    "anchored": Stage(recipes.AnchoredLearning(), **_TOKEN),
-    "pure learning, untouched base": Stage(recipes.PureLearning(v_original="base"), **_TOKEN, **_ONCE),
+    AS_RELEASED: Stage(PureLearning(eta=2.0, scale=1.0, direction="base"), frozen=True),
+    UNTOUCHED: Stage(PureLearning(v_original="base", eta=2.0, scale=1.0, direction="base"), frozen=True),
+    "plain LoRA": Stage(ConceptCustomisation(), frozen=True),
+    ALL_BLOCKS: Stage(ConceptCustomisation(), frozen=True, targets="all blocks"),
+    "extractor": Stage(ConceptCustomisation(), "extractor"),
+    LEAN[0]: Stage(PureLearning(), embedding=EmbeddingSpec(input_token=False)),
+    LEAN[1]: Stage(PureLearning(), frozen=True),
+    PAPER: Stage(PureLearning()),
+    "anchored": Stage(AnchoredLearning()),
+    "pure learning, untouched base": Stage(PureLearning(v_original="base")),
 }
-"""By name, what matters most first. Unless the name says otherwise all have the nodes' defaults: rank 4 on the layers
+"""By name, what matters most first. Unless the name says otherwise a stage has the nodes' defaults: rank 4, the layers
 that the recipe is given (attention; attention and MLP for anchored learning), a trained token, no layer-wise vectors.
-"As released" is the recipe of the released step, so that both do the same work: θ2's own v_original with gradient,
-R(y_tar) from the plain base, λ = 1, η = 2, the token frozen and with it every text cached. "Plain LoRA, all blocks"
-adapts every linear layer of every block, which is nearest to what TrainLoraNode adapts."""
+"As released" is the recipe of the released step, so that both do the same work: v_original of θ2 with gradient,
+R(y_tar) of the plain base, λ = 1, η = 2, a frozen token, every text cached. "Plain LoRA, all blocks" adapts every
+linear layer of every block, which is nearest to what TrainLoraNode adapts."""
 
 
 @dataclass(frozen=True)
@@ -77,71 +78,42 @@ class Configuration:
     """Settings of ours that change how fast and how large a stage is, and not what it computes.
 
     Attributes:
-        job: further fields of the Job.
-        loop: further fields of the Settings.
-        fp8: whether MODEL is loaded as 8-bit floats, as the stock loader does.
-        cap: GiB of the card that the run is given, the context of CUDA among it; None: all there is.
-        only: the stages that it is for; None: every one.
+        checkpointing: see MemorySpec.
+        precision: see MemorySpec.
+        fp8: whether MODEL is loaded with 8-bit weights.
+        cap: GiB of the card, CUDA's context among them; None: all there is.
+        only: the stages that it is for; empty: every one.
     """
 
-    job: Mapping[str, Any] = field(default_factory=dict)
-    loop: Mapping[str, Any] = field(default_factory=dict)
+    checkpointing: str = MemorySpec.checkpointing
+    precision: str = MemorySpec.precision
     fp8: bool = False
     cap: float | None = None
-    only: tuple[str, ...] | None = None
+    only: tuple[str, ...] = ()
 
-    @property
-    def base(self) -> tuple:
-        """What decides on the private copy: those with an equal one can share it."""
-        return self.fp8, self.precision
-
-    @property
-    def precision(self) -> str:
-        """What the base is asked to compute in."""
-        return self.job.get("precision", Job.precision)
-
-    def check(self, field: HostField, size: Size) -> torch.dtype:
-        """What a private copy computes in, which is to be what its rows are taken for.
-
-        Raises:
-            RuntimeError: it is something else.
-        """
-        eight_bit = torch.bfloat16 if field.device.type != "cpu" else size.dtype
-        wanted = PRECISIONS[self.precision] or (eight_bit if self.fp8 else size.dtype)
-        if field.dtype != wanted:
-            raise RuntimeError(f"The base computes in {field.dtype} and not in {wanted}: its times would mislead.")
-        return field.dtype
-
-
-LEAN = "pure learning, layer-wise", "pure learning, frozen token"
-"""The stages that an 8 GB card is to hold."""
 
 CARD, FP8 = "small, 7.2 GiB", "small, fp8, 5 GiB"
 CONFIGURATIONS = {
     "fast": Configuration(),
-    "small": Configuration({"checkpointing": "all"}),
-    CARD: Configuration({"checkpointing": "all"}, cap=7.2, only=LEAN),
-    FP8: Configuration({"checkpointing": "all"}, fp8=True, cap=5.0, only=LEAN),
+    "small": Configuration("all"),
+    CARD: Configuration("all", cap=7.2, only=LEAN),
+    FP8: Configuration("all", fp8=True, cap=5.0, only=LEAN),
 }
-"""By name. "fast" is what the nodes do when nobody changes an advanced input: as few blocks are computed twice as the
-free memory allows; "small" computes every block twice. Both are measured on every stage, the others where a target asks
-for them."""
-
-PLAIN = {"precision": "float32"}
-"""Fields of the Job in what the others are compared with."""
+"""By name. "fast" is what the nodes do when nobody changes an advanced input: they checkpoint as few blocks as the free
+memory allows. "small" checkpoints every block."""
 
 
-def configurations(stage: str, names: Iterable[str]) -> dict[str, Configuration]:
-    """Those of the named configurations that are for a stage."""
-    chosen = {name: CONFIGURATIONS[name] for name in names}
-    return {n: c for n, c in chosen.items() if c.only is None or stage in c.only}
+def job(stage: Stage, configuration: Configuration, pool: int, **loop: Any) -> Job:
+    """Return the Job of a stage in a configuration.
 
-
-def job(stage: Stage, configuration: Configuration, size: Size, **loop) -> Job:
-    """The Job of a stage in a configuration; `loop` is what a run adds to its Settings."""
-    settings = Settings(**{**stage.loop, **configuration.loop, **loop})
-    fields = {**stage.job, **configuration.job}
-    targets = fitting.layers(stage.targets, stage.recipe, KIND)
-    recipe = fitting.fitted(stage.recipe, targets, KIND)
-    wanted = {"pool_images": size.pool, "pool_prompts": POOL_PROMPTS}
-    return Job("speed", recipe, stage.kind, LoraSpec(targets=targets), settings, **wanted, **fields)
+    Args:
+        stage: what to train.
+        configuration: how.
+        pool: images that the base generates for anchored learning.
+        loop: fields of the Settings.
+    """
+    settings = replace(Settings(embedding_lr=0.0) if stage.frozen else Settings(), **loop)
+    memory = MemorySpec(configuration.precision, configuration.checkpointing)
+    recipe, lora = stage.recipe.fit(KIND, stage.layers), LoraSpec(targets=stage.layers)
+    images = PoolSpec(pool, POOL_PROMPTS)
+    return Job("speed", recipe, stage.kind, lora, settings, stage.embedding, memory, pool=images)

@@ -53,23 +53,23 @@ def convert_in_browser(page, saved: dict) -> dict:
     return page.evaluate(TO_PROMPT)
 
 
-def test_a_stock_graph_converts_as_in_the_front_end(page, server):
-    saved = page.evaluate(STOCK)
-    theirs = page.evaluate(TO_PROMPT)
+def test_a_stock_graph_converts_as_in_the_front_end(shared_page, server):
+    saved = shared_page.evaluate(STOCK)
+    theirs = shared_page.evaluate(TO_PROMPT)
     assert {node["type"] for node in saved["nodes"]} >= {"Note", "Reroute", "PrimitiveNode", "ImageScale"}
     assert len(theirs) == len(saved["nodes"]) - 5  # note, reroute, primitive, muted, bypassed
     assert workflow.to_api(saved, server.client.object_info()) == theirs
 
 
 @pytest.mark.parametrize("name", ["Text to Image (Qwen-Image)", "Image Depth Estimation (Lotus Depth)"])
-def test_a_subgraph_of_the_host_converts_as_in_the_front_end(name, page, server, comfyui):
+def test_a_subgraph_of_the_host_converts_as_in_the_front_end(name, shared_page, server, comfyui):
     blueprint = json.loads((comfyui / "blueprints" / f"{name}.json").read_text(encoding="utf-8"))
-    theirs = convert_in_browser(page, blueprint)
+    theirs = convert_in_browser(shared_page, blueprint)
     assert any(":" in node for node in theirs)
     assert workflow.to_api(blueprint, server.client.object_info()) == theirs
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
-def test_every_shipped_workflow_converts_as_in_the_front_end(file, page, server):
+def test_every_shipped_workflow_converts_as_in_the_front_end(file, shared_page, server):
     shipped = json.loads(file.read_text(encoding="utf-8"))
-    assert workflow.to_api(shipped, server.client.object_info()) == convert_in_browser(page, shipped)
+    assert workflow.to_api(shipped, server.client.object_info()) == convert_in_browser(shared_page, shipped)

@@ -9,7 +9,7 @@ import frontend
 import panels
 import pytest
 import translations
-from panels import opened, queue, shown, wait
+from panels import opened, queue, shown, text, wait
 
 RENDERERS = ["canvas", "Vue"]
 SHIPPED = [language for language in translations.LANGUAGES if language != "de"]  # the front end has no German yet
@@ -42,25 +42,25 @@ def as_plotted(rows: list) -> dict:
     lines = {
         "loss": [line(loss), line(smooth)],
         "drift": [line(drift)],
-        "λ*": [line(lower, upper), line(median)],
-        "learning rate": [line(lr)],
+        "scale": [line(lower, upper), line(median)],
+        "rate": [line(lr)],
     }
-    return {title: points for title, points in lines.items() if any(points)}
+    return {key: points for key, points in lines.items() if any(points)}
 
 
-def press(page, node: int, wish: str) -> None:
+def press(page, node: int, request: str) -> None:
     """Clicks a button of the panel, brought to where it can be clicked."""
     page.evaluate(
         """id => {
           const node = app.graph.getNodeById(id), {ds} = app.canvas;
-          ds.scale = 1;
-          ds.offset = [500 - node.pos[0], 700 - node.pos[1] - node.size[1]];
+          ds.scale = 0.7;
+          ds.offset = [600 - node.pos[0], 130 - node.pos[1]];
           app.canvas.setDirty(true, true);
         }""",
         node,
     )
     page.wait_for_timeout(300)
-    page.locator(f".purecc-panel .purecc-{wish}").click()
+    page.locator(f".purecc-panel .purecc-{request}").click()
 
 
 def side_bar(page):
@@ -93,7 +93,7 @@ def stock(name: str) -> dict:
 
 
 def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(page, server, renderer):
-    from purecc_pack.purecc import files
+    from purecc_pack.purecc.adapters import files
 
     name = f"stopped_{renderer}"
     node = opened(page, name=name, steps=300, drift_every=2, sample_every=3, seed=len(renderer))
@@ -103,19 +103,20 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     told = state(server, running["id"])
     count = len(running["rows"])
     assert running["rows"] == told["rows"][:count] and count >= 6
-    plotted = {plot["title"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
+    plotted = {plot["key"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
     drawn = len(plotted["loss"][0])
     assert count - 2 <= drawn and plotted == as_plotted(told["rows"][:drawn]), "what is drawn is the history"
     assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
-    assert f"step {running['head']['step']} of 300" in running["text"] and " left · " in running["text"]
-    assert [width for _, width, _ in running["images"]] == [96, 96] and running["images"][0][0] == "base"
+    assert text("step", step=running["head"]["step"], total=300) in running["text"]
+    assert [width for _, width, _ in running["images"]] == [96, 96]
+    assert [alt for alt, *_ in running["images"]] == [text("base"), text("now")]
     assert running["visible"] and not any(running["disabled"].values())
     press(page, node, "save")
     wait(page, node, "head.saved.length === 1")
     press(page, node, "stop")
     ended = wait(page, node, "head.state === 'stopped'")
     steps = ended["head"]["step"]
-    assert f"stopped and kept at step {steps} of 300" in ended["text"] and all(ended["disabled"].values())
+    assert text("stopped", step=steps, total=300) in ended["text"] and all(ended["disabled"].values())
     assert [row[0] for row in ended["rows"]] == list(range(1, steps + 1))
     assert ended["samples"][-1]["step"] == steps, "the last sample is of the last step"
     folders = [server.base / "models" / kind for kind in ("loras", "embeddings")]
@@ -145,19 +146,19 @@ def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, se
     prepared = page.evaluate("() => prepared")
     assert prepared and all([text, ["stop"], 0] == [line, off, plots] for text, line, off, plots in prepared)
     told = state(server, running["id"])["rows"]
-    plotted = {plot["title"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
+    plotted = {plot["key"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
     drawn = len(plotted["loss"][0])
-    assert list(plotted) == ["loss", "drift", "λ*", "learning rate"] and plotted == as_plotted(told[:drawn])
-    band, median = plotted["λ*"]
+    assert list(plotted) == ["loss", "drift", "scale", "rate"] and plotted == as_plotted(told[:drawn])
+    band, median = plotted["scale"]
     assert len(band) == len(median) == drawn
     assert all(low <= middle <= high for (_, low, high), (_, middle) in zip(band, median, strict=True))
     assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
-    opacities = page.evaluate(panels.BAND, [node, "λ*"])
+    opacities = page.evaluate(panels.BAND, [node, "scale"])
     assert opacities and all(30 < opacity < 256 for opacity in opacities), "the band is filled"
     assert tab.inner_text().startswith(f"Pure Learning · learned_{renderer}")
     tab.locator(".purecc-stop").click()
     ended = wait(page, node, "head.state === 'stopped'")
-    assert ended["line"].startswith(f"stopped and kept at step {ended['head']['step']} of 100")
+    assert ended["line"].startswith(text("stopped", step=ended["head"]["step"], total=100))
     page.wait_for_function(IN_SIDE_BAR, arg=[ended["line"]])
 
 
@@ -210,7 +211,7 @@ def test_a_run_over_the_api_takes_no_panel_from_a_workflow(page, server):
     prompt[str(node)]["inputs"]["name"] = "theirs"
     server.client.run(prompt)
     side_bar(page)
-    page.wait_for_function(IN_SIDE_BAR, arg=["theirs", "finished, 2 steps"])
+    page.wait_for_function(IN_SIDE_BAR, arg=["theirs", text("finished", total=2)])
     theirs = server.client.get_json("/purecc/runs")["runs"][-1]
     assert (theirs["node"], theirs["workflow"], theirs["name"]) == (str(node), None, "theirs")
     assert shown(page, node)["id"] == ours["id"] != theirs["id"]
@@ -227,7 +228,7 @@ def test_a_cancelled_and_a_failed_run_say_so(page, server):
     wait(page, node, "head.step >= 3")
     server.client.interrupt()
     ended = wait(page, node, "head.state === 'cancelled'")
-    assert f"cancelled at step {ended['head']['step']} of 300" in ended["text"]
+    assert text("cancelled", step=ended["head"]["step"], total=300) in ended["text"]
     (saved,) = ended["head"]["saved"]
     assert (server.base / "models" / "loras" / f"{saved}.safetensors").is_file(), "what was autosaved stays"
     page.evaluate(
@@ -237,7 +238,9 @@ def test_a_cancelled_and_a_failed_run_say_so(page, server):
     page.evaluate(panels.WIDGETS, [node, {"sample_prompt": "a {b}"}])
     queue(page, node)
     failed = wait(page, node, "head.state === 'failed'")
-    assert "failed before the first step" in failed["text"] and "holds '{'" in failed["text"]
+    assert (
+        text("early") in failed["text"] and failed["head"]["text"] in failed["text"] and "{" in failed["head"]["text"]
+    )
 
 
 def test_the_panel_is_no_part_of_the_file(page, server):
@@ -256,19 +259,21 @@ def test_the_panel_speaks_the_language_of_the_page(page, server):
     node = opened(page, name="spoken", steps=2, sample_every=1, seed=13)
     queue(page, node)
     english = wait(page, node, "head.state === 'finished'")
-    assert "finished, 2 steps" in english["text"] and "base · now" in english["text"]
+    assert text("finished", total=2) in english["text"]
     speak = "language => app.extensionManager.setting.set('Comfy.Locale', language)"
     try:
         for language in SHIPPED:
-            words = translations.panel(language)
             page.evaluate(speak, language)
-            said = [words["stop"], words["finished"].format(total=2), f"{words['base']} · {words['now']}"]
+            keys = {"stop": {}, "finished": {"total": 2}, "base": {}, "now": {}}
+            said = [text(key, language, **values) for key, values in keys.items()]
+            titles = [text(key, language) for key in ("loss", "drift", "rate")]
             # Waited for: the host takes its widgets off the page and puts them back when it has translated.
-            page.wait_for_function(SAYS, arg=[node, said, [words[key] for key in ("loss", "drift", "rate")]])
+            page.wait_for_function(SAYS, arg=[node, said, titles])
             page.wait_for_function(INSIDE, arg=node)
     finally:
         page.evaluate(speak, "en")
-    page.wait_for_function(SAYS, arg=[node, ["Stop and keep", "finished, 2 steps"], ["loss", "drift", "learning rate"]])
+    titles = [text(key) for key in ("loss", "drift", "rate")]
+    page.wait_for_function(SAYS, arg=[node, [text("stop"), text("finished", total=2)], titles])
 
 
 SAYS = """
@@ -283,7 +288,7 @@ id => {
   const node = app.graph.getNodeById(id), {ds} = app.canvas;
   const {panel} = node.widgets.find(widget => widget.name === "purecc_live");
   const bottom = (node.pos[1] + node.size[1] + ds.offset[1]) * ds.scale + app.canvas.canvas.getBoundingClientRect().top;
-  const box = panel.element.getBoundingClientRect(), buttons = panel.buttons.getBoundingClientRect();
+  const box = panel.element.getBoundingClientRect(), buttons = panel.buttons.element.getBoundingClientRect();
   return buttons.bottom < box.bottom && box.bottom <= bottom;
 }
 """
@@ -295,11 +300,11 @@ THEMED = """
   const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
   const style = getComputedStyle(panel.element);
   const [paper, ink] = [style.backgroundColor, style.color].map(colour => Number(colour.match(/\\d+/)[0]));
-  return (palette === "light") === (paper > ink) && panel.canvas.toDataURL() !== before;
+  return (palette === "light") === (paper > ink) && panel.chart.canvas.toDataURL() !== before;
 }
 """
 DRAWN = """
-id => app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live").panel.canvas.toDataURL()
+id => app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live").panel.chart.canvas.toDataURL()
 """
 
 
@@ -327,20 +332,23 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
     assert [(s["step"], s["prompt"]) for s in ended["samples"]] == [
         (step, prompt) for step in (1, 2, 3) for prompt in ("a [v] robot", "a red car")
     ]
-    at = "([id, k]) => app.graph.getNodeById(id).widgets.find(w => w.name === 'purecc_live').panel.choose(k)"
+    at = "([id, k]) => app.graph.getNodeById(id).widgets.find(w => w.name === 'purecc_live').panel.samples.choose(k)"
     latest = ended["images"]
     page.evaluate(at, [node, 0])
     page.wait_for_timeout(500)
     first = shown(page, node)
-    assert "step 1" in first["text"] and len(first["images"]) == 4 and first["images"] != latest
-    page.evaluate("() => document.querySelector('.purecc-pair').click()")
+    assert text("at", step=1) in first["text"] and len(first["images"]) == 4 and first["images"] != latest
+    page.evaluate("() => document.querySelector('.purecc-enlarge').click()")
     dialog = page.locator("dialog.purecc-dialog")
     dialog.wait_for()
     page.wait_for_timeout(500)
     widths = dialog.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert widths == [96, 96] and "step 1 · a [v] robot · seed 10" in dialog.inner_text()
+    assert (
+        widths == [96, 96]
+        and " · ".join([text("at", step=1), "a [v] robot", text("seed", seed=10)]) in dialog.inner_text()
+    )
     dialog.locator("input").evaluate("slider => { slider.value = 2; slider.dispatchEvent(new Event('input')) }")
-    assert "step 3 · a [v] robot" in dialog.inner_text()
+    assert f"{text('at', step=3)} · a [v] robot" in dialog.inner_text()
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
 

@@ -4,6 +4,9 @@ import pytest
 import runs
 import torch
 
+from purecc_pack.purecc.text.captions import CaptionInput
+from purecc_pack.purecc.text.concept import Concept
+
 
 def test_the_node_shows_a_contact_sheet(models, comfyui):
     from pathlib import Path
@@ -12,16 +15,23 @@ def test_the_node_shows_a_contact_sheet(models, comfyui):
     from PIL import Image
 
     from purecc_pack.nodes import ConceptDataset
-    from purecc_pack.purecc import contact
+    from purecc_pack.purecc.sheets import contact_sheet
 
     made = runs.execute(
-        ConceptDataset, images=runs.pictures(), captions=["a [v] robot"], resolution=[0], vae=[models.vae]
+        ConceptDataset,
+        images=runs.pictures(),
+        captions=["a [v] robot"],
+        class_word=["robot"],
+        resolution=[0],
+        vae=[models.vae],
     )
     (saved,) = made.ui["images"]
     assert saved["type"] == "temp"
     with Image.open(Path(folder_paths.get_temp_directory()) / saved["subfolder"] / saved["filename"]) as sheet:
-        assert sheet.width == 2 * (contact.CELL + contact.GAP) - contact.GAP + 2 * contact.MARGIN
-        assert sheet.height > 2 * contact.CELL
+        assert (
+            sheet.width == 2 * (contact_sheet.CELL + contact_sheet.GAP) - contact_sheet.GAP + 2 * contact_sheet.MARGIN
+        )
+        assert sheet.height > 2 * contact_sheet.CELL
 
 
 def red(picture):
@@ -32,18 +42,22 @@ def red(picture):
 
 @pytest.mark.parametrize("what", ["caption", "picture"])
 def test_what_is_wrong_stands_in_red_in_its_place(comfyui, what):
-    from purecc_pack.purecc.host import datasets
+    from purecc_pack.purecc.host.data import references
+    from purecc_pack.purecc.host.data.image_tensors import Cropping
 
     grey, captions = [torch.full((1, 64, 64, 3), 0.5) for _ in range(2)], ["a [v] robot", "a [v] robot"]
-    good = datasets.prepare(grey, captions, "robot", "instance", 0)
-    assert red(datasets.sheet(good)) == 0 and datasets.title(good) == "2 references, 64 x 64 pixels"
+    given = CaptionInput(captions), Concept("robot"), Cropping(0)
+    good = references.prepare(grey, *given)
+    assert (
+        red(references.sheet(good)) == 0 and references.title(good) == "2 references, 64 x 64 pixels - learns [v] robot"
+    )
     if what == "caption":
         captions[1] = "a toy"
     else:
         grey[1] = grey[1][..., :2]
-    wrong = datasets.prepare(grey, captions, "robot", "instance", 0)
-    assert [bool(r.problem) for r in wrong] == [False, True] and "1 cannot be used" in datasets.title(wrong)
-    sheet = datasets.sheet(wrong)
+    wrong = references.prepare(grey, *given)
+    assert [bool(r.problem) for r in wrong] == [False, True] and "1 cannot be used" in references.title(wrong)
+    sheet = references.sheet(wrong)
     half = sheet.width // 2 - 4
     assert red(sheet.crop((0, 0, half, sheet.height))) == 0
     assert red(sheet.crop((half, 0, sheet.width, sheet.height))) > 500
@@ -57,13 +71,16 @@ def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
     monkeypatch.setattr(dataset, "say", lambda text, node: said.append(text))
     with pytest.raises(ValueError, match="Caption 2 of 2"):
         captions = ["a [v] robot", "\u72ac"]
-        runs.execute(ConceptDataset, images=runs.pictures(2), captions=captions, resolution=[0], vae=[None])
+        runs.execute(
+            ConceptDataset, images=runs.pictures(2), captions=captions, class_word=["robot"], resolution=[0], vae=[None]
+        )
     assert said[0].startswith("2 references, 64 x 64 pixels - 1 cannot be used:\nCaption 2 of 2: Caption '\u72ac' has")
 
 
 def test_the_sheet_says_which_sizes_there_are(comfyui):
-    from purecc_pack.purecc.host import datasets
+    from purecc_pack.purecc.host.data import references
+    from purecc_pack.purecc.host.data.image_tensors import Cropping
 
     sizes = [torch.rand(1, 100, 200, 3), torch.rand(1, 64, 64, 3), torch.rand(1, 110, 220, 3)]
-    made = datasets.prepare(sizes, [""], "robot", "instance", 96, "none")
-    assert datasets.title(made) == "3 references: 2 of 128 x 64, 1 of 96 x 96"
+    made = references.prepare(sizes, CaptionInput(), Concept("robot"), Cropping(96, "none"))
+    assert references.title(made) == "3 references: 2 of 128 x 64, 1 of 96 x 96 - learns [v] robot"

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from trainers import extract, learn
 
+pytestmark = pytest.mark.slow
+
 
 class Shown(tuple):
     """(bars, lines), and the events for the browser."""
@@ -41,11 +43,13 @@ def shown(monkeypatch):
 
 
 def test_progress_with_step_loss_scale_and_time(models, dataset, extractor, shown):
+    from purecc_pack.purecc.host.messages import Message
+
     bars, lines = shown
     learn(models, dataset, method="PureCC (paper)", extractor=extractor, steps=3, sample_every=2, vae=models.vae)
     assert all(node == "7" for node, _ in lines)
     texts = [text for _, text in lines]
-    assert texts[0] == "pure learning: reading the captions"
+    assert texts[0] == f"pure learning: {Message('phase_read_captions')}"
     for number, text in enumerate(texts[-3:], start=1):
         assert text.startswith(f"pure learning: step {number}/3, loss ") and ", λ " in text and text.endswith(" left")
     assert [(value, total) for value, total, _ in bars][-3:] == [(1, 3), (2, 3), (3, 3)]
@@ -55,7 +59,7 @@ def test_a_run_is_live_for_the_browser(models, dataset, extractor, shown, tmp_pa
     """Every step, every sample with the base's own beside it, every adapter that was saved; then the run has ended."""
     import folder_paths
 
-    from purecc_pack.purecc.host.live import RUNS
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
 
     monkeypatch.setattr(folder_paths, "get_folder_paths", lambda kind: [str(tmp_path / kind)])
     prompts = "a [v] robot\na lake"
@@ -91,10 +95,11 @@ def test_an_extractor_that_the_method_does_not_use(models, dataset, extractor, s
     """Methods may be switched with it connected: training goes on without, and the node and the log say so."""
     import logging
 
-    from purecc_pack.purecc.host.live import RUNS
+    from purecc_pack.purecc.host.messages import Message
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
 
     caplog.set_level(logging.INFO)
-    line = "The extractor is not used by this method."
+    line = str(Message("note_extractor_unused"))
     learn(models, dataset, extractor=extractor, method=method, steps=1)
     assert RUNS.all()[-1].head()["state"] == "finished" and (RUNS.all()[-1].head()["note"] == line) is said
     notes = [data["note"] for name, data in shown.events if name == "purecc.run"]
@@ -107,19 +112,19 @@ def test_an_extractor_that_the_method_does_not_use(models, dataset, extractor, s
 def test_a_run_that_fails_or_is_cancelled_says_so(models, dataset, comfyui, monkeypatch):
     from comfy import model_management
 
-    from purecc_pack.purecc.host import runs as host_runs
-    from purecc_pack.purecc.host.live import RUNS
+    from purecc_pack.purecc.host.training import node_run as host_runs
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
 
-    with pytest.raises(RuntimeError, match="not a finite number"):
+    with pytest.raises(RuntimeError, match="finite"):
         extract(models, dataset, learning_rate=1e30, steps=4)
     assert RUNS.all()[-1].head()["state"] == "failed" and "too high" in RUNS.all()[-1].head()["text"]
-    stepped = host_runs._OnNode.step
+    stepped = host_runs.NodeListener.step
 
     def cancel(self, step, previews):
         model_management.interrupt_current_processing()
         stepped(self, step, previews)
 
-    monkeypatch.setattr(host_runs._OnNode, "step", cancel)
+    monkeypatch.setattr(host_runs.NodeListener, "step", cancel)
     with pytest.raises(model_management.InterruptProcessingException):
         extract(models, dataset)
     assert RUNS.all()[-1].head()["state"] == "cancelled"
@@ -127,18 +132,18 @@ def test_a_run_that_fails_or_is_cancelled_says_so(models, dataset, comfyui, monk
 
 def test_stop_and_keep(models, dataset, monkeypatch):
     """The result is that of a run of so many steps, and says how many; the last drift and sample are of that step."""
-    from purecc_pack.purecc.host import runs as host_runs
-    from purecc_pack.purecc.host.live import RUNS
+    from purecc_pack.purecc.host.training import node_run as host_runs
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
 
-    stepped = host_runs._OnNode.step
+    stepped = host_runs.NodeListener.step
 
     def stop(self, step, previews):
         stepped(self, step, previews)
         if step.number == 2:
-            RUNS.all()[-1].wish("stop")
+            RUNS.all()[-1].request("stop")
 
     short, _ = extract(models, dataset, steps=3)
-    monkeypatch.setattr(host_runs._OnNode, "step", stop)
+    monkeypatch.setattr(host_runs.NodeListener, "step", stop)
     extractor, loss = extract(
         models, dataset, steps=50, drift_every=40, drift_prompts="a lake", sample_every=40, vae=models.vae
     )
@@ -156,21 +161,21 @@ def test_sample_now_and_save_now(models, dataset, tmp_path, monkeypatch):
     """Granted once, at the next step; the saved adapter is the one a run of so many steps leaves."""
     import folder_paths
 
-    from purecc_pack.purecc import files
-    from purecc_pack.purecc.host import runs as host_runs
-    from purecc_pack.purecc.host.live import RUNS
+    from purecc_pack.purecc.adapters import files
+    from purecc_pack.purecc.host.training import node_run as host_runs
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
 
-    stepped = host_runs._OnNode.step
+    stepped = host_runs.NodeListener.step
     folders = [tmp_path / kind for kind in ("loras", "embeddings")]
     monkeypatch.setattr(folder_paths, "get_folder_paths", lambda kind: [str(tmp_path / kind)])
 
     def ask(self, step, previews):
         stepped(self, step, previews)
         if step.number == 1:
-            RUNS.all()[-1].wish("sample")
-            RUNS.all()[-1].wish("save")
+            RUNS.all()[-1].request("sample")
+            RUNS.all()[-1].request("save")
 
-    monkeypatch.setattr(host_runs._OnNode, "step", ask)
+    monkeypatch.setattr(host_runs.NodeListener, "step", ask)
     full, _ = extract(models, dataset, name="now", steps=3, sample_every=0, vae=models.vae)
     state = RUNS.all()[-1].state()
     assert [s["step"] for s in state["samples"]] == [2] and state["saved"] == ["now_step1"] and state["asked"] == []

@@ -1,5 +1,7 @@
 """What the nodes show of themselves."""
 
+from pathlib import Path
+
 import pytest
 
 
@@ -10,32 +12,17 @@ def nodes(comfyui):
     return {node.define_schema().node_id: node for node in NODES}
 
 
-IDS = ["TinyCheckpoint", "ExampleConcept", "ImageFolder", "ConceptDataset", "ConceptMasks", "TrainExtractor"]
-IDS += [
-    "PureLearning",
-    "SaveAdapter",
-    "LoadAdapter",
-    "ApplyAdapter",
-    "TrainingCurves",
-    "PreservationReport",
-    "CompareAdapters",
-    "ProtocolPictures",
-    "MeasurePictures",
-    "ModelDrift",
-]
+def test_every_node_has_a_help_page_and_every_page_a_node(nodes):
+    pages = Path(__file__).resolve().parents[2] / "web" / "docs"
+    assert {path.stem for path in pages.glob("*.md")} == set(nodes)
 
 
-def test_the_nodes_are_those_of_the_pack(nodes):
-    assert list(nodes) == [f"PureCC{name}" for name in IDS]
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_every_input_and_output_explains_itself(nodes, name):
-    schema = nodes[f"PureCC{name}"].GET_SCHEMA()
-    assert schema.category == "PureCC" and schema.description and schema.search_aliases
-    for entry in (*schema.inputs, *schema.outputs):
-        assert entry.tooltip and len(entry.tooltip) > 10, entry
-    assert len({entry.id for entry in schema.inputs}) == len(schema.inputs)
+def test_every_node_input_and_output_explains_itself(nodes):
+    for node in nodes.values():
+        schema = node.GET_SCHEMA()
+        assert schema.category == "PureCC" and schema.description and schema.search_aliases
+        assert all(entry.tooltip for entry in (*schema.inputs, *schema.outputs)), schema.node_id
+        assert len({entry.id for entry in schema.inputs}) == len(schema.inputs)
 
 
 @pytest.mark.parametrize("name", ["TrainExtractor", "PureLearning"])
@@ -60,6 +47,6 @@ def test_types_of_the_host_where_it_has_them(nodes):
     inputs = {entry.id: entry for entry in schema.inputs}
     assert inputs["eta"].default == 1.0 and inputs["scale"].options[0] == "adaptive"
     assert inputs["v_original"].options == ["theta2", "theta2 stop-gradient", "base"]
-    assert inputs["method"].options == ["anchored", "PureCC (paper)", "LoRA", "prior preservation", "DOP", "BPP"]
+    assert inputs["method"].options[0] == "anchored", "the default"
     curves = nodes["PureCCTrainingCurves"].GET_SCHEMA()
     assert [i.get_io_type() for i in curves.inputs] == ["LOSS_MAP", "LOSS_MAP"]

@@ -7,6 +7,8 @@ import runs
 import torch
 from trainers import extract, learn
 
+pytestmark = pytest.mark.slow
+
 
 def test_train_extractor_is_stage_1(models, dataset):
     extractor, loss = extract(models, dataset, name="mine", layer_wise=True)
@@ -17,12 +19,8 @@ def test_train_extractor_is_stage_1(models, dataset):
 
 
 def expected_recipes():
-    from purecc_pack.purecc.recipes import (
-        ConceptCustomisation,
-        OutputPreservation,
-        PriorPreservation,
-        PureLearning,
-    )
+    from purecc_pack.purecc.method.baselines import OutputPreservation, PriorPreservation
+    from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
 
     paper = {"method": "PureCC (paper)"}
     return [
@@ -49,7 +47,8 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
 
 
 def test_advanced_inputs_reach_the_loop(comfyui):
-    from purecc_pack.nodes import training_inputs
+    from purecc_pack.nodes.settings import fields
+    from purecc_pack.nodes.training import STAGE_1
 
     values = {
         "name": "n",
@@ -78,36 +77,57 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "sample_every": 8,
         "sample_prompt": " a [v] robot \n\na lake",
         "trace_steps": "1, 3",
+        "autosave_every": 10,
+        "autosave_keep": 2,
+        "best_drift": 0.5,
+        "resume": "auto",
+        "state_every": 2.5,
+        "keep_state": True,
         "vae": object(),
+        "loss_weighting": "min-SNR",
     }
-    options = training_inputs.job_options(values)
-    s = options.pop("settings")
-    assert (s.steps, s.batch, s.lr, s.embedding_lr, s.seed, s.accumulation) == (5, 3, 0.1, 0.2, 9, 2)
-    assert (s.schedule, s.warmup, s.weight_decay, s.clip, s.density, s.shift) == (
-        "cosine",
-        4,
-        0.5,
-        0.25,
-        "uniform",
-        1.5,
-    )
-    lora = options.pop("lora")
-    assert (lora.rank, lora.alpha, lora.targets) == (6, 3.0, "all blocks")
-    assert options == {
-        "name": "n",
-        "input_token": False,
-        "layer_wise": True,
-        "precision": "bfloat16",
-        "checkpointing": "all",
-        "deterministic": True,
-        "drift_every": 7,
-        "drift_prompts": ("a lake", "a hill"),
-        "sample_every": 8,
-        "sample_prompts": ("a [v] robot", "a lake"),
-        "trace_steps": frozenset([1, 3]),
+    assert fields(STAGE_1, values) == {
+        "job": {"name": "n", "weighting": "min-SNR"},
+        "lora": {"rank": 6, "alpha": 3.0, "targets": "all blocks"},
+        "settings": {
+            "steps": 5,
+            "batch": 3,
+            "accumulation": 2,
+            "lr": 0.1,
+            "embedding_lr": 0.2,
+            "schedule": "cosine",
+            "warmup": 4,
+            "weight_decay": 0.5,
+            "clip": 0.25,
+            "density": "uniform",
+            "shift": 1.5,
+            "seed": 9,
+        },
+        "embedding": {"input_token": False, "layer_wise": True, "concept_by": "auto"},
+        "memory": {"precision": "bfloat16", "checkpointing": "all", "deterministic": True},
+        "watch": {
+            "drift_every": 7,
+            "drift_prompts": ("a lake", "a hill"),
+            "sample_every": 8,
+            "sample_prompts": ("a [v] robot", "a lake"),
+            "trace_steps": frozenset([1, 3]),
+        },
+        "saving": {"every": 10, "keep": 2, "best_drift": 0.5},
+        "resuming": {"mode": "auto", "every": 2.5, "keep": True},
     }
-    assert training_inputs.lora({**values, "alpha": 0.0}).alpha == 6.0, "0 means the rank"
-    assert training_inputs.job_options({**values, "vae": None})["sample_every"] == 0
+    older = {key: value for key, value in values.items() if key not in ("resume", "state_every", "keep_state")}
+    assert fields(STAGE_1, older)["resuming"] == {"mode": "ask", "every": 5.0, "keep": False}, "a prompt of before"
+    assert fields(STAGE_1, {**values, "alpha": 0.0})["lora"]["alpha"] == 6.0, "0 means the rank"
+    assert fields(STAGE_1, {**values, "vae": None})["watch"]["sample_every"] == 0
+
+
+@pytest.mark.parametrize("stage", ["STAGE_1", "STAGE_2"])
+def test_every_setting_fills_a_field_of_its_own(comfyui, stage):
+    from purecc_pack.nodes import training
+    from purecc_pack.nodes.settings import Setting
+
+    filled = [entry.fills for entry in getattr(training, stage) if isinstance(entry, Setting)]
+    assert len(set(filled)) == len(filled)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +141,8 @@ def test_checkpointing_that_was_saved_as_a_switch(comfyui, value, meant):
     import execution
 
     import nodes
-    from purecc_pack.nodes import NODES, training_inputs
+    from purecc_pack.nodes import NODES
+    from purecc_pack.purecc.host.training.queue_checks import checkpointing
 
     schemas = {node.GET_SCHEMA().node_id: node for node in NODES}
     for node_id in ("PureCCTrainExtractor", "PureCCPureLearning"):
@@ -130,10 +151,10 @@ def test_checkpointing_that_was_saved_as_a_switch(comfyui, value, meant):
         prompt = {"1": {"class_type": node_id, "inputs": inputs}}
         _, errors, _ = asyncio.run(execution.validate_inputs("prompt", prompt, "1", {}))
         told = [e for e in errors if e["type"] != "required_input_missing"]
-        assert bool(told) is (meant is None) and all("none of auto, off, all" in e["details"] for e in told)
+        assert bool(told) is (meant is None) and all(repr(value) in e["details"] for e in told)
         assert inputs["gradient_checkpointing"] == value
     if meant is not None:
-        assert training_inputs._checkpointing(value) == meant
+        assert checkpointing(value) == meant
 
 
 def test_the_deterministic_switch_is_given_back(models, dataset):

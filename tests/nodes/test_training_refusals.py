@@ -1,23 +1,26 @@
 """What the training nodes refuse, before any work: inputs, and models and text encoders of other kinds."""
 
+import genuine
 import pytest
 import runs
 import torch
 from trainers import extract, learn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"best_drift": 0.1}, "too seldom to choose by it: set drift_every"),
-        ({"best_drift": 0.1, "drift_every": 5, "drift_prompts": ""}, "have prompts in drift_prompts"),
-        ({"name": "no/slash"}, "'no/slash' cannot be an adapter name"),
-        ({"name": ""}, "cannot be an adapter name"),
+        ({"best_drift": 0.1}, "best_drift.*drift_every"),
+        ({"best_drift": 0.1, "drift_every": 5, "drift_prompts": ""}, "best_drift.*drift_prompts"),
+        ({"name": "no/slash"}, "'no/slash'"),
+        ({"name": ""}, "adapter name"),
         ({"trace_steps": "one"}, "trace_steps is 'one'"),
         ({"trace_steps": "0"}, "trace_steps is '0'"),
-        ({"drift_every": 1, "drift_prompts": " \n"}, "there are no prompts"),
-        ({"drift_every": 1, "drift_prompts": "a {b}"}, "holds '{'"),
-        ({"sample_prompt": "a {b}", "sample_every": 1, "vae": "models"}, "holds '{'"),
+        ({"drift_every": 1, "drift_prompts": " \n"}, "prompts"),
+        ({"drift_every": 1, "drift_prompts": "a {b}"}, r"'a \{b\}'.*'\{'"),
+        ({"sample_prompt": "a {b}", "sample_every": 1, "vae": "models"}, r"'a \{b\}'.*'\{'"),
     ],
 )
 def test_inputs_that_cannot_be_used_are_refused(models, dataset, values, message):
@@ -27,76 +30,27 @@ def test_inputs_that_cannot_be_used_are_refused(models, dataset, values, message
 
 
 def test_pure_learning_without_its_extractor(models, dataset, learned):
-    with pytest.raises(ValueError, match="connect the output of Train Extractor or Load Adapter"):
+    with pytest.raises(ValueError, match="extractor"):
         learn(models, dataset, method="PureCC (paper)")
-    with pytest.raises(ValueError, match="'pure' is an adapter, not an extractor"):
+    with pytest.raises(ValueError, match="'pure'"):
         learn(models, dataset, method="PureCC (paper)", extractor=learned.adapter)
 
 
-def unet_model():
-    """A genuine Stable Diffusion 1 model of the host, tiny: it predicts noise, not velocity."""
-    import comfy.model_patcher
-    import comfy.supported_models
-
-    config = {
-        "image_size": 32,
-        "in_channels": 4,
-        "out_channels": 4,
-        "model_channels": 32,
-        "num_res_blocks": [1, 1],
-        "channel_mult": [1, 1],
-        "transformer_depth": [0, 0],
-        "transformer_depth_output": [0, 0, 0, 0],
-        "transformer_depth_middle": -1,
-        "context_dim": 32,
-        "num_heads": 2,
-        "use_spatial_transformer": True,
-        "dtype": torch.float32,
-    }
-    model = comfy.supported_models.SD15(config).get_model({})
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
-
-
-def flux_model():
-    """A genuine Flux model of the host, tiny: it predicts velocity, but is no MMDiT of the SD3 family."""
-    import comfy.model_patcher
-    import comfy.supported_models
-
-    config = {
-        "image_model": "flux",
-        "in_channels": 16,
-        "out_channels": 16,
-        "vec_in_dim": 32,
-        "context_in_dim": 32,
-        "hidden_size": 64,
-        "mlp_ratio": 2.0,
-        "num_heads": 2,
-        "depth": 1,
-        "depth_single_blocks": 1,
-        "axes_dim": [8, 12, 12],
-        "txt_ids_dims": [],
-        "theta": 10000,
-        "patch_size": 2,
-        "qkv_bias": True,
-        "guidance_embed": False,
-        "dtype": torch.float32,
-    }
-    model = comfy.supported_models.FluxSchnell(config).get_model({})
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (unet_model, "does not predict a velocity.*Load a Stable Diffusion 3 or 3.5 model"),
-        (flux_model, "Models of kind Flux are not supported yet. Load a Stable Diffusion 3 or 3.5 model"),
-    ],
-)
-def test_a_model_of_another_kind_is_refused(models, dataset, make, message):
+@pytest.mark.parametrize("name", genuine.REFUSED)
+def test_a_model_of_another_kind_is_refused(models, dataset, name):
     from purecc_pack.nodes import TrainExtractor
 
-    with pytest.raises(ValueError, match=message):
-        runs.execute(TrainExtractor, model=make(), clip=models.clip, dataset=dataset)
+    model = genuine.patcher_of(genuine.build(name)[1])
+    with pytest.raises(ValueError, match="cannot be trained"):
+        runs.execute(TrainExtractor, model=model, clip=models.clip, dataset=dataset)
+
+
+def test_a_model_with_other_latents_is_refused(models, dataset):
+    from purecc_pack.nodes import TrainExtractor
+
+    model = genuine.patcher_of(genuine.build("SDXL")[1])
+    with pytest.raises(ValueError, match=r"16 channels.* 4"):
+        runs.execute(TrainExtractor, model=model, clip=models.clip, dataset=dataset)
 
 
 def test_a_clip_of_another_kind_is_refused(models, dataset):
@@ -111,7 +65,7 @@ def test_a_clip_of_another_kind_is_refused(models, dataset):
 
     options = {"clip_l_model_config": dict(standin.SMALL_CLIP)}
     clip = comfy.sd.CLIP(ClipTarget(SD1Tokenizer, SD1ClipModel), model_options=options)
-    with pytest.raises(ValueError, match=r"has no CLIP-L or CLIP-G of the Stable Diffusion 3 family"):
+    with pytest.raises(ValueError, match=r"64.*4096"):
         runs.execute(TrainExtractor, model=models.model, clip=clip, dataset=dataset)
     wide = {"clip_l_model_config": {**standin.SMALL_CLIP, "hidden_size": 96}}
     target = ClipTarget(SD3Tokenizer, sd3_clip(clip_l=True, clip_g=False, t5=False))
@@ -119,5 +73,5 @@ def test_a_clip_of_another_kind_is_refused(models, dataset):
     with torch.inference_mode():
         for weight in clip.cond_stage_model.parameters():
             weight.fill_(0.01)
-    with pytest.raises(ValueError, match=r"The CLIP gives .*1376.* and the model takes .*1344.*Connect the CLIP"):
+    with pytest.raises(ValueError, match=r"1376.*1344"):
         runs.execute(TrainExtractor, model=models.model, clip=clip, dataset=dataset)

@@ -6,6 +6,9 @@ import pytest
 import runs
 import torch
 
+pytestmark = pytest.mark.slow
+
+
 PROMPTS = ("a lake", "a hill at dawn", "a bowl of fruit", "a ship", "an old house", "a red car", "a tree", "a fish")
 
 
@@ -13,13 +16,13 @@ PROMPTS = ("a lake", "a hill at dawn", "a bowl of fruit", "a ship", "an old hous
 def counted(monkeypatch):
     """Passes of one sample, those with a gradient as three: of the training, of the plan's timing, of the base's part
     of drift, and of its measurements."""
-    from purecc_pack.purecc.host import session
-    from purecc_pack.purecc.measure import DriftProbe
-    from purecc_pack.purecc.trainee import Trainee
+    from purecc_pack.purecc.host.training import session
+    from purecc_pack.purecc.training.branched_model import BranchedModel
+    from purecc_pack.purecc.training.drift import DriftProbe
 
     passes = {"training": 0, "timing": 0, "base": 0, "drift": 0}
     part = ["training"]
-    run = Trainee.run
+    run = BranchedModel.run
 
     def counting(self, branch, x_t, *args, **kwargs):
         graded = torch.is_grad_enabled() and branch is not None
@@ -36,7 +39,7 @@ def counted(monkeypatch):
 
         return counted_for
 
-    monkeypatch.setattr(Trainee, "run", counting)
+    monkeypatch.setattr(BranchedModel, "run", counting)
     monkeypatch.setattr(session, "timed", within("timing", session.timed))
     monkeypatch.setattr(DriftProbe, "__init__", within("base", DriftProbe.__init__))
     monkeypatch.setattr(DriftProbe, "__call__", within("drift", DriftProbe.__call__))
@@ -48,7 +51,7 @@ def counted(monkeypatch):
 )
 def test_it_costs_at_most_three_parts_in_a_hundred(models, dataset, counted, steps, batch, on, at):
     """All of it: the base's trajectories before the first step, and every measurement."""
-    from purecc_pack.purecc.recipes import OutputPreservation
+    from purecc_pack.purecc.method.baselines import OutputPreservation
 
     job = runs.job(recipe=OutputPreservation(), steps=steps, batch=batch, drift_prompts=PROMPTS)
     out = runs.customise(models, dataset, job)
@@ -90,13 +93,13 @@ def test_without_prompts_it_is_not_measured(models, dataset, counted):
     ],
 )
 def test_how_much_is_measured(comfyui, work, steps, on, every):
-    from purecc_pack.purecc.measure import affordable
+    from purecc_pack.purecc.training.drift import affordable
 
     assert affordable(8, work, steps) == (on, every)
 
 
 def test_it_is_never_more_than_that_where_so_little_is_possible(comfyui):
-    from purecc_pack.purecc.measure import OFTEN, affordable, passes
+    from purecc_pack.purecc.training.drift import OFTEN, affordable, passes
 
     checked = 0
     for work in (1, 3, 6, 16, 20, 64):

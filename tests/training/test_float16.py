@@ -8,6 +8,10 @@ import runs
 import torch
 from loop import STILL, move, pure, run
 
+from purecc_pack.purecc.method.recipe import Recipe
+
+pytestmark = pytest.mark.slow
+
 FLOAT8, HALF, BRAIN, FULL = torch.float8_e4m3fn, torch.float16, torch.bfloat16, torch.float32
 
 
@@ -51,8 +55,8 @@ NEW, OLD, NEITHER, NO_FLOAT16 = (True, True), (True, False), (False, False), (Fa
 )
 def test_what_the_base_computes_in(checkpoint, card, device, loaded, precision, weights, computed, reload):
     """Its weights, what its layers are given, and the scale of the loss; the user's MODEL is as it was."""
-    from purecc_pack.purecc.host import copies
-    from purecc_pack.purecc.host.field import private_field
+    from purecc_pack.purecc.host.models import copies
+    from purecc_pack.purecc.host.models.field import private_field
 
     card(*device)
     models = runs.load(checkpoint, reload, loaded)
@@ -70,8 +74,8 @@ def test_what_the_base_computes_in(checkpoint, card, device, loaded, precision, 
 
 
 def test_on_the_cpu_everything_is_float32(models):
-    from purecc_pack.purecc.host import copies
-    from purecc_pack.purecc.host.field import private_field
+    from purecc_pack.purecc.host.models import copies
+    from purecc_pack.purecc.host.models.field import private_field
 
     for precision in ("auto", "as loaded"):
         with copies.trainable_world(), private_field(models.model, precision) as field:
@@ -79,7 +83,7 @@ def test_on_the_cpu_everything_is_float32(models):
 
 
 @dataclass(frozen=True)
-class Faint:
+class Faint(Recipe):
     """A recipe whose loss is made smaller."""
 
     recipe: Any
@@ -96,9 +100,9 @@ class Faint:
 
 def gradient(models, dataset, extractor, precision, factor=1.0, **values):
     """Of a step of pure learning, its loss times a factor."""
-    with runs.at_work(models, dataset, runs.job(recipe=pure(), precision=precision), extractor) as (trainee, data):
-        move(trainee)
-        _, _, (gradients,) = run(trainee, data, Faint(pure(), factor), **STILL, **values)
+    with runs.at_work(models, dataset, runs.job(recipe=pure(), precision=precision), extractor) as (branched, data):
+        move(branched)
+        _, _, (gradients,) = run(branched, data, Faint(pure(), factor), **STILL, **values)
     return torch.cat([g.flatten() for g in gradients]).double()
 
 
@@ -117,7 +121,7 @@ def plain(models, dataset, extractor):
 
 def test_a_gradient_in_float16(checkpoint, card, dataset, extractor, plain, monkeypatch):
     """As in float32 however small the loss; without the scale of the loss it would vanish."""
-    from purecc_pack.purecc.host import field
+    from purecc_pack.purecc.host.models import field
 
     card(*OLD)
     models = runs.load(checkpoint)

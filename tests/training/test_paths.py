@@ -22,11 +22,11 @@ def step(models, dataset, extractor, v_original, blocks=0, precision="float32", 
     """(tensors, gradient) of a step of pure learning, θ2 moved away from the base."""
     recipe = pure(v_original=v_original)
     job = runs.job(recipe=recipe, precision=precision)
-    with runs.at_work(models, dataset, job, extractor) as (trainee, data):
-        move(trainee)
-        trainee.model.checkpointing.first(blocks)
-        _, traces, (gradients,) = run(trainee, data, recipe, pass_limit=pass_limit, **STILL)
-        assert len(gradients) == len(learnt(trainee)) and all(g is not None for g in gradients)
+    with runs.at_work(models, dataset, job, extractor) as (branched, data):
+        move(branched)
+        branched.field.checkpointing.first(blocks)
+        _, traces, (gradients,) = run(branched, data, recipe, pass_limit=pass_limit, **STILL)
+        assert len(gradients) == len(learnt(branched)) and all(g is not None for g in gradients)
     return traces[1], torch.cat([g.flatten() for g in gradients]).double()
 
 
@@ -75,12 +75,12 @@ def test_a_stock_picture_is_the_same_after_training(checkpoint, dataset, extract
 )
 def test_a_lora_s_products(dtype, product):
     """Weights, gradients and what the optimiser moves are float32; bfloat16 inputs are not kept in float32 as well."""
-    from purecc_pack.purecc.branches import Branches, LoraSpec
+    from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec
 
     given, computed = getattr(torch, dtype), getattr(torch, product)
     network = torch.nn.Sequential(torch.nn.Linear(32, 16, dtype=given))
     plain = network[0]
-    branches = Branches(network)
+    branches = LoraBranches(network)
     branches.add("learner", LoraSpec(rank=4, alpha=2.0, targets="0"), seed=1)
     a, b = branches.parameters("learner")
     torch.nn.init.normal_(b)
@@ -96,10 +96,10 @@ def test_a_lora_s_products(dtype, product):
 
 
 def test_gradients_of_a_lora_in_bfloat16_reach_its_float32_weights():
-    from purecc_pack.purecc.branches import Branches, LoraSpec
+    from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec
 
     network = torch.nn.Sequential(torch.nn.Linear(32, 16, dtype=torch.bfloat16))
-    branches = Branches(network)
+    branches = LoraBranches(network)
     branches.add("learner", LoraSpec(targets="0"), seed=1)
     a, b = branches.parameters("learner")
     torch.nn.init.normal_(b)

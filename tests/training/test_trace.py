@@ -8,6 +8,8 @@ import safetensors.torch
 import torch
 from loop import pure
 
+pytestmark = pytest.mark.slow
+
 
 class TestTheTrace:
     """An independent computation on the tensors of a traced step."""
@@ -17,7 +19,7 @@ class TestTheTrace:
         """Step 2 of stage 2, read back from the file that the node writes."""
         import folder_paths
 
-        from purecc_pack.purecc.host.runs import _save_trace
+        from purecc_pack.purecc.host.training.node_run import _save_trace
 
         _save_trace("independent", 2, learned.traces[2])
         folder = Path(folder_paths.get_output_directory()) / "purecc" / "traces"

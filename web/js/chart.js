@@ -1,46 +1,13 @@
-// Loss, λ*, drift and learning rate over the steps: four plots on one canvas, each with an axis of its own.
-// The canvas is our own because the host's chart widget, as of 0.30, draws on Vue nodes alone.
+// Draws the plots of a run on one canvas, each with its own axis.
+// The host's chart widget, as of 0.30, works on Vue nodes only.
 
-import { say } from "./words.js";
+import { short } from "./numbers.js";
+import { plots } from "./plots.js";
 
 const GAP = 10;
 const TITLE = 14;
 const ROW = 74;
-const MOST = 2000; // points of a line; more would fall on the same pixels
-
-/** What there is to plot of a run: [{title, colour, lines: [{kind, points: [[step, value]]}]}]. */
-export function plots(run) {
-  const upper = run.points("upper");
-  const band = run.points("lower").map(([step, low], i) => [step, low, upper[i][1]]);
-  return [
-    {
-      title: say("loss"),
-      colour: "--purecc-loss",
-      lines: [
-        { kind: "faint", points: run.points("loss") },
-        { kind: "line", points: run.points("smooth") },
-      ],
-    },
-    { title: say("drift"), colour: "--purecc-drift", lines: [{ kind: "dots", points: run.points("drift") }] },
-    {
-      title: say("scale"),
-      colour: "--purecc-scale",
-      lines: [
-        { kind: "band", points: band },
-        { kind: "line", points: run.points("median") },
-      ],
-    },
-    { title: say("rate"), colour: "--purecc-rate", lines: [{ kind: "line", points: run.points("lr") }] },
-  ].filter((plot) => plot.lines.some((line) => line.points.length));
-}
-
-/** A number in as few signs as tell it: 0.042, 1.3e-5. */
-export function short(value) {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size < 1e-3 || size >= 1e4) return value.toExponential(1).replace("e-0", "e-").replace("e+", "e");
-  return String(Number(value.toPrecision(3)));
-}
+const MOST = 2000; // points per line; more would fall on the same pixels
 
 const thinned = (points) => {
   const every = Math.ceil(points.length / MOST);
@@ -50,10 +17,10 @@ const thinned = (points) => {
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
-    this.drawn = []; // what was drawn: the plots, each with the box and the ranges it was drawn in
+    this.drawn = []; // the plots, each with its box and ranges
   }
 
-  /** Height in CSS pixels that so many plots take, two beside each other. */
+  /** Height in CSS pixels of so many plots, two in a row. */
   static height(count) {
     return count && Math.ceil(count / 2) * (ROW + GAP) - GAP;
   }
@@ -62,7 +29,7 @@ export class Chart {
     const { canvas } = this;
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
-    if (!width || !height) return; // it is not on the screen, or there is nothing to plot
+    if (!width || !height) return; // not on the screen, or nothing to plot
     const dense = Math.min(3, window.devicePixelRatio || 1) * 1.5; // the graph is often zoomed in
     canvas.width = Math.round(width * dense);
     canvas.height = Math.round(height * dense);
@@ -73,7 +40,7 @@ export class Chart {
     const lines = Math.ceil(shown.length / 2);
     const tall = (height - GAP * (lines - 1)) / lines;
     this.drawn = shown.map((plot, k) => {
-      const whole = shown.length % 2 && k === shown.length - 1 ? 1 : 2; // an odd last one takes the row
+      const whole = shown.length % 2 && k === shown.length - 1 ? 1 : 2; // an odd last plot takes the row
       const wide = (width - GAP * (whole - 1)) / whole;
       const box = { x: (k % 2) * (wide + GAP), y: Math.floor(k / 2) * (tall + GAP) + TITLE, width: wide, height: tall - TITLE };
       const values = plot.lines.flatMap((line) => line.points.flatMap((point) => point.slice(1)));
@@ -105,7 +72,7 @@ function place(box, { steps, values }, step, value) {
 
 function paint(context, style, plot) {
   const colour = style.getPropertyValue(plot.colour).trim();
-  const text = style.getPropertyValue("--descrip-text").trim() || style.color;
+  const text = style.getPropertyValue("--purecc-text").trim() || style.color;
   const { box } = plot;
   context.font = "10px sans-serif";
   context.fillStyle = text;
@@ -128,7 +95,6 @@ function paint(context, style, plot) {
   for (const { kind, points } of plot.lines) stroke(context, colour, kind, thinned(points), plot.place);
   context.restore();
   context.fillStyle = text;
-  context.globalAlpha = 0.8;
   context.textAlign = "left";
   context.font = "9px sans-serif";
   context.fillText(short(plot.values[1]), box.x + 3, box.y + 10);

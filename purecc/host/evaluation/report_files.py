@@ -1,0 +1,42 @@
+"""Save a report in the host's output folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import folder_paths
+
+from ...evaluation.preservation import Preservation
+from ...evaluation.report import Report
+
+
+def prefix_fault(prefix: str) -> str:
+    """Return what is wrong with a filename_prefix, beginning with that name; empty if nothing is."""
+    root = folder_paths.get_output_directory()
+    folder = (Path(root) / os.path.normpath(prefix)).parent
+    if not folder_paths.is_within_directory(root, str(folder)):
+        return f"filename_prefix {prefix!r} leads out of ComfyUI's output folder. Use a path inside it: purecc/report."
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return f"filename_prefix {prefix!r}: {folder} cannot be written to. Choose another folder, or free this one."
+    return ""
+
+
+def save(report: Report | Preservation, prefix: str) -> list[Path]:
+    """Write NAME_00001_.json and NAME_00001_.md, numbered as the host numbers its images; returns their paths."""
+    folder, name, number, *_ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    contents = {"json": as_json(report), "md": report.markdown() + "\n"}
+    paths = []
+    for ending, text in contents.items():
+        path = Path(folder) / f"{name}_{number:05}_.{ending}"
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def as_json(report: Report | Preservation) -> str:
+    """Return the report as JSON text."""
+    return json.dumps(report.as_dict(), ensure_ascii=False, indent=1)

@@ -1,0 +1,54 @@
+"""Generate the images of the base model that a recipe trains on, or take them from the cache."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor
+
+from ...training.dataset import ConceptDataset, ConceptItem
+from ...training.pool import BATCH, CFG, STEPS, generate_pool, plan_pool, pool_items
+from ..messages import Phase
+from .assembly import Assembly
+from .drawn_cache import BaseDraws
+from .finite import require_finite
+from .job import Job
+from .listener import OnPhase
+from .out_of_memory import halve_until_it_fits
+
+
+def draw_pool(
+    assembly: Assembly, dataset: ConceptDataset, job: Job, on_phase: OnPhase, draws: BaseDraws | None
+) -> tuple[ConceptItem, ...]:
+    """Return the images of the base model that a recipe needs; see `generate_pool`.
+
+    Args:
+        assembly: the private copies.
+        dataset: the references, in the model's space.
+        job: what to train, resolved.
+        on_phase: told of every batch.
+        draws: keeps the images for later runs; None: they are not kept.
+
+    Raises:
+        ValueError: an image is not finite.
+        OutOfMemory: the device's memory is too small.
+    """
+
+    def on_image(number: int, count: int) -> None:
+        on_phase(Phase.SAMPLE_POOL, number=number, count=count)
+
+    asked = job.pool.prompts, job.pool.images, job.settings.seed
+    generate = partial(generate_pool, assembly.branched, dataset.items, *asked, on_image)
+    attempt = partial(halve_until_it_fits, "generating images of the base model", generate, 2 * BATCH)
+
+    def draw() -> dict[str, Tensor]:
+        latents = [i.latents for i in attempt()]
+        words = "image {} of the pool"
+        return {f"{k:06}": require_finite(assembly, words.format(k + 1), x) for k, x in enumerate(latents)}
+
+    plan = plan_pool(dataset.items, job.pool.prompts, job.pool.images)
+    texts = [text.base for rows in plan.values() for text in rows]
+    of = {"what": "pool", "texts": texts, "seed": job.settings.seed, "cfg": CFG, "steps": STEPS}
+    of["shapes"] = [[*shape, len(rows)] for shape, rows in plan.items()]
+    found = draw() if draws is None else draws.recall([*texts, ""], of, draw)
+    return pool_items(plan, [found[name] for name in sorted(found)])

@@ -1,0 +1,122 @@
+"""Find the masks of the references on the base model, show them, and check them for implausible ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from ...adapters.adapter import fingerprint
+from ...method.anchored import AnchoredLearning
+from ...sheets.mask_overlay import overlay
+from ...training.concept_masks import SAMPLES, concept_mask, mask_prompts
+from ...training.dataset import ConceptDataset
+from ..messages import Phase
+from ..models.copies import trainable_world
+from ..models.host_models import HostModels
+from .assembly import Assembly, assembled
+from .drawn_cache import BaseDraws
+from .finite import require_finite
+from .identity import base_hash
+from .job import EmbeddingSpec, Job
+from .listener import OnPhase
+from .out_of_memory import halve_until_it_fits
+
+NEARLY_ALL, NEARLY_NONE = 0.9, 0.02
+"""Shares of an image: a mask that covers more, or less, is hardly right."""
+
+
+def find_masks(
+    models: HostModels,
+    dataset: ConceptDataset,
+    on_phase: OnPhase,
+    found: Callable[[], None] = lambda: None,
+    cache: bool = False,
+) -> ConceptDataset:
+    """Return the dataset with a mask for every image, as training would find it, from a private copy of MODEL.
+
+    Args:
+        models: the user's MODEL and CLIP.
+        dataset: the references; masks that they have stay.
+        on_phase: called with each phase.
+        found: called after every image.
+        cache: whether the masks are kept on the disk for later runs, and taken from there.
+
+    Raises:
+        ValueError: model, CLIP and dataset do not fit together.
+        OutOfMemory: the device's memory is too small.
+    """
+    if not dataset.lacks_masks:
+        return dataset
+
+    def on_image(number: int, count: int) -> None:
+        on_phase(Phase.FIND_MASKS, word=dataset.class_word, number=number, count=count)
+
+    job = Job("masks", AnchoredLearning(replay=False), embedding=EmbeddingSpec(input_token=False, layer_wise=False))
+    with trainable_world(), assembled(models, dataset, job, on_phase) as assembly:
+        draws = BaseDraws(base_hash(assembly.field), assembly) if cache else None
+        return with_masks(assembly, dataset, on_image, found, draws)
+
+
+def with_masks(
+    assembly: Assembly,
+    dataset: ConceptDataset,
+    on_image: Callable[[int, int], None] = lambda number, count: None,
+    found: Callable[[], None] = lambda: None,
+    draws: BaseDraws | None = None,
+) -> ConceptDataset:
+    """Return the dataset with a mask for every image that lacks one; see `find_masks`.
+
+    Args:
+        assembly: the private copy.
+        dataset: the references.
+        on_image: called before the mask of an image is found, with its number from 1 and the count of all.
+        found: called after every image.
+        draws: keeps the masks for later runs; None: they are not kept.
+    """
+    if not dataset.lacks_masks:
+        return dataset
+    (prompt, others), items = mask_prompts(dataset.class_word), []
+    for k, item in enumerate(dataset.items, start=1):
+        if item.mask is None:
+            on_image(k, len(dataset.items))
+            scaled = assembly.field.latents_in(item.latents)
+            find = partial(concept_mask, assembly.branched, scaled, item.texts.base, prompt, others, 0)
+            attempt = partial(halve_until_it_fits, f"finding the {dataset.class_word} in image {k}", find, SAMPLES)
+            draw = partial(_draw, assembly, f"the mask of image {k}", attempt)
+            texts = [prompt, *others, item.texts.base, ""]
+            of = {"what": "mask", "texts": texts, "latents": fingerprint({"latents": item.latents})}
+            mask = (draw() if draws is None else draws.recall(texts, of, draw))["mask"]
+            item = replace(item, mask=mask)
+        items.append(item)
+        found()
+    return replace(dataset, items=tuple(items))
+
+
+def _draw(assembly: Assembly, words: str, attempt: Callable[[], Tensor]) -> dict[str, Tensor]:
+    return {"mask": require_finite(assembly, words, attempt())}
+
+
+def pictures(dataset: ConceptDataset) -> list[Tensor]:
+    """Return each reference with its mask shown, [h, w, 3]."""
+    return [overlay(i.image, None if i.mask is None else i.mask[0]) for i in dataset.items]
+
+
+def remarks(dataset: ConceptDataset) -> list[str]:
+    """Return lines about the masks: how much they cover, then a warning for each that is hardly right."""
+    shares = [None if i.mask is None else float(i.mask[0].mean()) for i in dataset.items]
+    known = [s for s in shares if s is not None]
+    if not known:
+        return ["A style has no mask: whole images are learned."]
+    out = [f"{len(known)} masks; they cover {min(known):.0%} to {max(known):.0%} of their images."]
+    for k, (share, item) in enumerate(zip(shares, dataset.items, strict=True), start=1):
+        if share is None or NEARLY_NONE <= share <= NEARLY_ALL:
+            continue
+        much = "nearly everything" if share > NEARLY_ALL else "nearly nothing"
+        out.append(
+            f"Warning: the mask of image {k} ({item.texts.complete!r}) covers {share:.0%} of it, {much}. If that is "
+            "wrong, connect your own masks to Concept Dataset."
+        )
+    return out

@@ -1,0 +1,105 @@
+"""Cancelling a run before its first step, at a step and within a pass leaves the models as they were."""
+
+import pytest
+import runs
+from untouched import clean, full_job
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("own", "step"), [("reloaded", 1), ("copied", 2), ("reloaded", 3)], indirect=["own"])
+def test_cancel_at_a_step_stops_within_one(own, dataset, extractor, quiet_host, step):
+    from comfy import model_management
+
+    before, alive = runs.state(own), runs.census()
+
+    def cancel(done):
+        if done.number == step:
+            model_management.interrupt_current_processing()
+
+    listener = runs.Quiet(at_step=cancel)
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, full_job(steps=5), listener, extractor)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert len(listener.steps) == step
+    clean(before, alive, own)
+
+
+@pytest.mark.parametrize("phase", ["READ_CAPTIONS", "COPY_ENCODERS", "COPY_MODEL", "SAMPLE_POOL", "MEASURE_BASE"])
+def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, phase):
+    from comfy import model_management
+
+    from purecc_pack.purecc.method.baselines import PriorPreservation
+
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+
+    def cancel(told):
+        if told.name == phase:
+            model_management.interrupt_current_processing()
+
+    listener = runs.Quiet(at_phase=cancel)
+    job = runs.job(recipe=PriorPreservation(), pool_images=1, drift_every=1, drift_prompts=("a lake",))
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, job, listener)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert phase in [name for name, *_ in listener.phases[-2:]], "it is heard at the next phase at the latest"
+    clean(before, alive, own)
+
+
+@pytest.mark.parametrize(
+    ("probe", "method", "passes"),
+    [
+        ("drift.DriftProbe", "__init__", 3),
+        ("drift.DriftProbe", "__call__", 1),
+        ("previews.PreviewSampler", "__call__", 5),
+    ],
+)
+def test_cancel_stops_within_a_pass_of_what_a_step_measures_or_draws(
+    checkpoint, dataset, quiet_host, monkeypatch, probe, method, passes
+):
+    """The host's own layers look for it, and so every pass of the base, of drift and of a sample does."""
+    from importlib import import_module
+
+    from comfy import model_management
+
+    from purecc_pack.purecc.host.models.field import HostField
+
+    module, name = probe.split(".")
+    watched = getattr(import_module(f"purecc_pack.purecc.training.{module}"), name)
+    within, velocity, began, done = getattr(watched, method), HostField.velocity, [], []
+
+    def probing(*args, **options):
+        began.append(0)
+        return within(*args, **options)
+
+    def passing(self, *args):
+        if began:
+            began[-1] += 1
+        v = velocity(self, *args)
+        if began:
+            done.append(began[-1])
+            if len(done) == passes:
+                model_management.interrupt_current_processing()
+        return v
+
+    monkeypatch.setattr(watched, method, probing)
+    monkeypatch.setattr(HostField, "velocity", passing)
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+    job = runs.job(steps=2, batch=1, drift_every=1, drift_prompts=("a lake", "a hill"), sample_every=1)
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, job)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert (began, len(done)) == ([passes + 1], passes), "the next pass was begun and not ended"
+    monkeypatch.undo()
+    clean(before, alive, own)

@@ -1,0 +1,85 @@
+"""What the host refuses when a prompt is queued, before anything runs: each message names the input to change."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+EXTRACTOR, LEARNING = "PureCCTrainExtractor", "PureCCPureLearning"
+
+
+@pytest.fixture
+def refused(comfyui):
+    """What the host says of a node's inputs, those left out aside, {input: message}."""
+    import execution
+
+    import nodes
+    from purecc_pack.nodes import NODES
+
+    for node in NODES:
+        nodes.NODE_CLASS_MAPPINGS[node.GET_SCHEMA().node_id] = node
+
+    def ask(node_id, /, **inputs):
+        prompt = {"1": {"class_type": node_id, "inputs": inputs}}
+        _, errors, _ = asyncio.run(execution.validate_inputs("prompt", prompt, "1", {}))
+        told = [e for e in errors if e["type"] != "required_input_missing"]
+        return {e["extra_info"]["input_name"]: e["details"].partition(" - ")[2] or e["type"] for e in told}
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "field"),
+    [
+        (EXTRACTOR, {"name": "a/b"}, "name"),
+        (EXTRACTOR, {"name": ""}, "name"),
+        (LEARNING, {"name": "con"}, "name"),
+        (EXTRACTOR, {"trace_steps": "soon"}, "trace_steps"),
+        (EXTRACTOR, {"best_drift": 0.1, "drift_every": 0}, "best_drift"),
+        (EXTRACTOR, {"best_drift": -1.0, "drift_every": 5}, "best_drift"),
+        (EXTRACTOR, {"best_drift": float("nan"), "drift_every": 5}, "best_drift"),
+        (EXTRACTOR, {"drift_every": -3, "best_drift": 0.0}, "drift_every"),
+        (EXTRACTOR, {"gradient_checkpointing": "some"}, "gradient_checkpointing"),
+        (LEARNING, {"method": "magic"}, "method"),
+        (LEARNING, {"method": "PureCC (paper)"}, "extractor"),
+        ("PureCCConceptDataset", {"class_word": "", "kind": "instance"}, "class_word"),
+        ("PureCCConceptDataset", {"class_word": "a dog", "kind": "instance"}, "class_word"),
+        ("PureCCConceptDataset", {"class_word": "[v]", "kind": "style"}, "class_word"),
+        ("PureCCConceptDataset", {"class_word": "dog", "kind": "thing"}, "kind"),
+        ("PureCCApplyAdapter", {"strength_3": float("inf")}, "strength_3"),
+        ("PureCCApplyAdapter", {"strength": float("nan")}, "strength"),
+        ("PureCCApplyAdapter", {"strength": 11.0}, "strength"),
+        ("PureCCPreservationReport", {"filename_prefix": "../x"}, "filename_prefix"),
+        ("PureCCCompareAdapters", {"filename_prefix": "/etc/x"}, "filename_prefix"),
+        ("PureCCMeasurePictures", {"filename_prefix": "a/../../x"}, "filename_prefix"),
+    ],
+)
+def test_a_bad_input_is_named(refused, kind, values, field):
+    messages = set(refused(kind, **values).values())
+    assert len(messages) == 1 and messages.pop().startswith(field)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (EXTRACTOR, {"name": "fine", "trace_steps": "1, 3", "best_drift": 0.1, "drift_every": 5}),
+        (LEARNING, {"method": "anchored", "preset": "strong"}),
+        ("PureCCConceptDataset", {"class_word": "", "kind": "style"}),
+        ("PureCCConceptDataset", {"class_word": "teddy bear", "kind": "instance"}),
+        ("PureCCApplyAdapter", {"strength": -2.0}),
+        ("PureCCPreservationReport", {"filename_prefix": "new/folder/report"}),
+    ],
+)
+def test_good_inputs_pass(refused, kind, values):
+    assert refused(kind, **values) == {}
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(refused, monkeypatch):
+    import folder_paths
+
+    output = folder_paths.get_output_directory()
+    Path(output).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path(output))
+    (message,) = refused("PureCCMeasurePictures", filename_prefix="report").values()
+    assert message.startswith("filename_prefix") and output in message

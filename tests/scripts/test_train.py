@@ -1,0 +1,115 @@
+"""A workflow run without a server, for a table of concepts, as a user starts it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import serving
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = ["--set", "PureCCPureLearning.steps=2", "--set", "PureCCPureLearning.pool_images=2"]
+SMALL += ["--set", "PureCCPureLearning.sample_every=0", "--set", "PureCCPureLearning.drift_every=0"]
+
+
+def graph() -> dict:
+    """The API format of the smallest workflow that trains."""
+    tiny = {"model": ["1", 0], "clip": ["1", 1]}
+    dataset = {"images": ["2", 0], "captions": ["2", 1], "vae": ["1", 2], "class_word": "robot", "kind": "instance"}
+    return {
+        "1": {"class_type": "PureCCTinyCheckpoint", "inputs": {}},
+        "2": {"class_type": "PureCCImageFolder", "inputs": {"folder": "robots"}},
+        "3": {
+            "class_type": "PureCCConceptDataset",
+            "inputs": dataset | {"resolution": 96, "crop": "center", "flip": False, "crops": 0},
+        },
+        "4": {
+            "class_type": "PureCCPureLearning",
+            "inputs": tiny | values("PureCCPureLearning") | {"dataset": ["3", 0], "method": "LoRA", "steps": 2},
+        },
+        "5": {"class_type": "PureCCSaveAdapter", "inputs": {"adapter": ["4", 0], "overwrite": True}},
+    }
+
+
+def values(kind: str) -> dict:
+    """The defaults of a node's widgets."""
+    import purecc_pack.nodes as pack
+
+    (node,) = (node for node in pack.NODES if node.GET_SCHEMA().node_id == kind)
+    inputs = node.INPUT_TYPES()
+    found = {}
+    for name, (sort, *options) in {**inputs["required"], **inputs.get("optional", {})}.items():
+        given = options[0] if options else {}
+        choices = sort if isinstance(sort, list) else given.get("options")
+        if "default" in given or choices:
+            found[name] = given.get("default", choices and choices[0])
+    return found
+
+
+@pytest.fixture
+def folder(comfyui, tmp_path) -> Path:
+    serving.link_pack(tmp_path / "base")
+    shutil.copytree(ROOT / "purecc" / "tiny" / "concept", tmp_path / "base" / "input" / "robots")
+    (tmp_path / "graph.json").write_text(json.dumps(graph()))
+    return tmp_path
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), str(folder / "graph.json"), "--cpu"]
+    command += ["--base", str(folder / "base"), "--out", str(folder / "out"), *arguments]
+    environment = os.environ | {"PURECC_HEADLESS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    process = started(folder, *arguments)
+    said, _ = process.communicate(timeout=900)
+    return process.returncode, said
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "out" / "report.json").read_text())["concepts"]
+
+
+def test_a_table_of_concepts_is_trained_and_a_second_call_does_what_is_missing(folder):
+    (folder / "table.csv").write_text("name,folder,4.seed\none,robots,1\nbad,nothing,1\ntwo,robots,2\n")
+    code, said = run(folder, "--concepts", str(folder / "table.csv"))
+    entries = report(folder)
+    assert code == 1, said
+    assert entries["one"]["state"] == entries["two"]["state"] == "done", said
+    assert entries["bad"]["state"] == "failed" and "nothing" in entries["bad"]["error"]
+    for name in ("one", "two"):
+        assert (folder / "out" / "loras" / f"{name}.safetensors").is_file()
+        assert any(file.endswith(f"{name}.safetensors") for file in entries[name]["files"])
+    assert entries["two"]["prompt"]["4"]["inputs"]["seed"] == 2
+    shutil.copytree(folder / "base" / "input" / "robots", folder / "base" / "input" / "nothing")
+    began = {name: (folder / "out" / "loras" / f"{name}.safetensors").stat().st_mtime_ns for name in ("one", "two")}
+    code, said = run(folder, "--concepts", str(folder / "table.csv"))
+    assert code == 0, said
+    assert said.count("done before") == 2 and report(folder)["bad"]["state"] == "done"
+    assert began == {name: (folder / "out" / "loras" / f"{name}.safetensors").stat().st_mtime_ns for name in began}
+
+
+def test_ctrl_c_stops_and_keeps(folder):
+    process = started(folder, "--set", "4.steps=100000", "--set", "4.name=kept")
+    seen = ""
+    until = time.monotonic() + 600
+    while "step" not in seen and time.monotonic() < until and process.poll() is None:
+        seen += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 130, seen + said
+    assert report(folder)["kept"]["state"] == "stopped"
+    assert (folder / "out" / "loras" / "kept.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("argument", "said"), [("NoNode.x=1", "no node 'NoNode'"), ("4.stps=1", "no input 'stps'")])
+def test_what_the_workflow_has_not_is_named(folder, argument, said):
+    code, out = run(folder, "--set", argument)
+    assert code == 2 and said in out

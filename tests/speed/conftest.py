@@ -1,6 +1,0 @@
-"""The benchmark is the package `speed`: its parent goes on the path."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
