@@ -1,27 +1,13 @@
 """The graph whose nodes the help pages show, and which of them each page shows: for help_pictures.py."""
 
+from graphs.try_it import DRIFT, POOL
+
 NAME = "my_robot"
 
 PROMPTS = """a [v] robot on grass in flat style
 a robot on grass in flat style
 a blue fish on waves in ink style
 a red car on sand in flat style"""
-POOL = """a red car on snow in flat style
-a white house on sand in ink style
-a blue boat on waves in photo style
-a blue cup on snow in pixel style
-a white fish on a night sky in ink style
-a yellow fish on grass in photo style
-a green tree on bricks in pixel style
-an orange car on a night sky in flat style
-a yellow star on blue dots in flat style
-a purple heart on waves in ink style
-a pink cup on red stripes in flat style
-a red umbrella on bricks in photo style"""
-DRIFT = """a red car on sand in flat style
-a blue fish on waves in ink style
-a green tree on snow in pixel style
-a yellow star on a night sky in flat style"""
 SAMPLES = """a [v] robot on grass in flat style
 a [v] robot on snow in ink style"""
 

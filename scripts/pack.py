@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def load_pack() -> None:
     """Import nothing yet: `purecc_pack` becomes the repository's root and COMFYUI_PATH the home of `comfy`.
 
-    The root itself stays off sys.path, where its `nodes` and `tests` would shadow the host's.
+    The root itself stays off sys.path, where its `nodes` and `tests` would shadow the host's. A pack that is there
+    already stays.
     """
+    if "purecc_pack" in sys.modules:
+        return
     host = os.environ.get("COMFYUI_PATH")
     if not host or not (Path(host) / "comfy").is_dir():
         raise SystemExit("Set COMFYUI_PATH to the folder of a ComfyUI (the one that holds main.py).")

@@ -26,6 +26,7 @@ import frontend
 import serving
 from client import Client
 from drawn import customised, drawn  # noqa: F401
+from host_folders import host_folders  # noqa: F401
 from loop import stage2  # noqa: F401
 from runs import checkpoint, dataset, extracted, extractor, learned, models, token_only  # noqa: F401
 from standin_encoders import encoder_files, encoders, install  # noqa: F401

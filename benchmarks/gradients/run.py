@@ -22,10 +22,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-if "purecc_pack" not in sys.modules:
-    import pack
+import pack  # noqa: E402
 
-    pack.load_pack()
+pack.load_pack()
 
 import comfy.cli_args  # noqa: E402
 import torch  # noqa: E402

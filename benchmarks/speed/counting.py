@@ -16,10 +16,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "scripts")]
 
-if "purecc_pack" not in sys.modules:
-    import pack
+import pack  # noqa: E402
 
-    pack.load_pack()
+pack.load_pack()
 
 import torch  # noqa: E402
 from comfy.ldm.modules import attention  # noqa: E402

@@ -22,10 +22,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "quality"), str(ROOT / "scripts")]
 
-if "purecc_pack" not in sys.modules:
-    import pack
+import pack  # noqa: E402
 
-    pack.load_pack()
+pack.load_pack()
 
 import comfy.sd  # noqa: E402
 from bench import Budget, World  # noqa: E402

@@ -23,7 +23,7 @@ from purecc_pack.purecc.host.data import references
 from purecc_pack.purecc.host.data.image_tensors import Cropping
 from purecc_pack.purecc.host.messages import Message, Phase
 from purecc_pack.purecc.host.models.host_models import HostModels
-from purecc_pack.purecc.host.training import session
+from purecc_pack.purecc.host.training import draw_pool, session
 from purecc_pack.purecc.host.training.job import WatchSpec
 from purecc_pack.purecc.host.training.session import Outcome
 from purecc_pack.purecc.text.captions import CaptionInput
@@ -152,7 +152,7 @@ class Ours:
         if self.setup.prepare:
             yield
         else:
-            with mock.patch.object(session, "generate_pool", _random_pool):
+            with mock.patch.object(draw_pool, "generate_pool", _random_pool):
                 yield
 
 
@@ -206,7 +206,7 @@ def _computing() -> torch.dtype:
     return base.get_dtype_inference()
 
 
-def _random_pool(_: Any, items: Sequence[ConceptItem], prompts: Sequence[str], *__: Any) -> tuple[ConceptItem, ...]:
+def _random_pool(_: Any, items: Sequence[ConceptItem], __: Any, count: int, *___: Any) -> tuple[ConceptItem, ...]:
     generator, first = torch.Generator().manual_seed(1), items[0]
-    noise = torch.randn(len(prompts), *first.latents.shape[1:], generator=generator).split(1)
-    return tuple(ConceptItem(x, replace(first.texts, base=p), first.image) for x, p in zip(noise, prompts, strict=True))
+    noise = torch.randn(count, *first.latents.shape[1:], generator=generator).split(1)
+    return tuple(replace(first, latents=x) for x in noise)

@@ -28,10 +28,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent), str(ROOT / "scripts")]
 
-if "purecc_pack" not in sys.modules:
-    import pack
+import pack  # noqa: E402
 
-    pack.load_pack()
+pack.load_pack()
 
 import comfyui_version  # noqa: E402
 import peft  # noqa: E402

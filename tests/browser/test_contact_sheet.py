@@ -60,6 +60,7 @@ def test_the_sheet_is_on_the_node_and_says_what_is_wrong(shared_page, vue):
     page = shared_page
     page.evaluate(LOAD, GRAPH)
     page.wait_for_function("() => app.graph.getNodeById(3)?.widgets.length > 8")
+    page.wait_for_timeout(1000)  # a Vue node takes the height of its content
     size = page.evaluate("() => [...app.graph.getNodeById(3).size]")
     ended, sheet = run(page, "a [v] robot")
     assert ended["name"] == "execution_success"

@@ -264,23 +264,24 @@ def test_the_panel_speaks_the_language_of_the_page(page, server):
     try:
         for language in SHIPPED:
             page.evaluate(speak, language)
-            keys = {"stop": {}, "finished": {"total": 2}, "base": {}, "now": {}}
+            keys = {"finished": {"total": 2}, "at": {"step": 2}, "base": {}, "now": {}}
             said = [text(key, language, **values) for key, values in keys.items()]
             titles = [text(key, language) for key in ("loss", "drift", "rate")]
             # Waited for: the host takes its widgets off the page and puts them back when it has translated.
-            page.wait_for_function(SAYS, arg=[node, said, titles])
+            page.wait_for_function(SAYS, arg=[node, said, text("stop", language), titles])
             page.wait_for_function(INSIDE, arg=node)
     finally:
         page.evaluate(speak, "en")
     titles = [text(key) for key in ("loss", "drift", "rate")]
-    page.wait_for_function(SAYS, arg=[node, [text("stop"), text("finished", total=2)], titles])
+    page.wait_for_function(SAYS, arg=[node, [text("finished", total=2)], text("stop"), titles])
 
 
 SAYS = """
-([id, words, plots]) => {
+([id, words, stop, plots]) => {
   const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
   const drawn = panel.chart.drawn.map(plot => plot.title);
-  return words.every(word => panel.element.innerText.includes(word)) && String(drawn) === String(plots);
+  const said = words.every(word => panel.element.innerText.includes(word)); // an ended run has no Stop to be seen
+  return said && panel.buttons.button.stop.textContent === stop && String(drawn) === String(plots);
 }
 """
 INSIDE = """

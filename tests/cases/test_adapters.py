@@ -41,19 +41,11 @@ STRANGE = {
 
 
 @pytest.fixture
-def folders(comfyui, tmp_path, monkeypatch):
-    import folder_paths
-
+def folders(host_folders):
     from purecc_pack.purecc.host.models import adapter_folders
 
-    out = tmp_path / "loras", tmp_path / "embeddings"
-    for folder in out:
-        folder.mkdir()
-        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder.name, ([str(folder)], {".safetensors", ".pt"}))
-    folder_paths.filename_list_cache.clear()
     adapter_folders._recover_once.cache_clear()
-    yield out
-    folder_paths.filename_list_cache.clear()
+    return host_folders / "loras", host_folders / "embeddings"
 
 
 def test_any_file_whatever_costs_no_node_and_no_other_adapter(folders):

@@ -11,22 +11,6 @@ import torch
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def folders(comfyui, tmp_path):
-    """The host's loras and embeddings folders, of this test alone."""
-    import folder_paths
-
-    before = {kind: folder_paths.folder_names_and_paths[kind] for kind in ("loras", "embeddings")}
-    for kind, (_, endings) in before.items():
-        (tmp_path / kind).mkdir()
-        folder_paths.folder_names_and_paths[kind] = ([str(tmp_path / kind)], endings)
-        folder_paths.filename_list_cache.pop(kind, None)
-    yield tmp_path
-    for kind, entry in before.items():
-        folder_paths.folder_names_and_paths[kind] = entry
-        folder_paths.filename_list_cache.pop(kind, None)
-
-
 def listed():
     """What the loader offers now, asked as /object_info asks."""
     from purecc_pack.nodes import LoadAdapter
@@ -46,40 +30,40 @@ def load(name, **more):
     return runs.execute(LoadAdapter, adapter_name=name, **more).args
 
 
-def test_a_new_file_is_listed_without_a_restart(folders, token_only, extractor):
+def test_a_new_file_is_listed_without_a_restart(host_folders, token_only, extractor):
     import folder_paths
 
     assert listed() == []
     out = save(token_only)
     assert out.args == ("plain",)
     assert sorted(out.ui["text"]) == sorted(
-        str(folders / kind / "plain.safetensors") for kind in ("loras", "embeddings")
+        str(host_folders / kind / "plain.safetensors") for kind in ("loras", "embeddings")
     )
     assert listed() == ["plain.safetensors"]
     assert folder_paths.get_filename_list("embeddings") == ["plain.safetensors"]
     save(extractor)
     assert listed() == ["ext.safetensors", "plain.safetensors"]
-    (folders / "loras" / "plain.safetensors").unlink()
+    (host_folders / "loras" / "plain.safetensors").unlink()
     assert listed() == ["ext.safetensors"]
 
 
-def test_only_loras_are_listed(folders, token_only):
+def test_only_loras_are_listed(host_folders, token_only):
     from safetensors.torch import save_file
 
     save(token_only)
-    save_file(dict(token_only.lora), folders / "loras" / "of_another_trainer.safetensors")
-    save_file({"model.weight": torch.ones(2)}, folders / "loras" / "no_lora.safetensors")
-    (folders / "loras" / "broken.safetensors").write_bytes(b"no")
-    (folders / "loras" / "pickle.pt").write_bytes(b"no")
+    save_file(dict(token_only.lora), host_folders / "loras" / "of_another_trainer.safetensors")
+    save_file({"model.weight": torch.ones(2)}, host_folders / "loras" / "no_lora.safetensors")
+    (host_folders / "loras" / "broken.safetensors").write_bytes(b"no")
+    (host_folders / "loras" / "pickle.pt").write_bytes(b"no")
     assert listed() == ["of_another_trainer.safetensors", "plain.safetensors"]
 
 
-def test_a_lora_of_another_program_is_imported_with_the_model(folders, models, token_only):
+def test_a_lora_of_another_program_is_imported_with_the_model(host_folders, models, token_only):
     from safetensors.torch import save_file
 
     from purecc_pack.nodes import ApplyAdapter, LoadAdapter
 
-    path = folders / "loras" / "theirs.safetensors"
+    path = host_folders / "loras" / "theirs.safetensors"
     save_file(dict(token_only.lora), path, {"ss_output_name": "theirs"})
     with pytest.raises(ValueError, match=r"theirs\.safetensors is a LoRA that PureCC did not make\. Connect"):
         load("theirs.safetensors")
@@ -98,14 +82,14 @@ def test_a_lora_of_another_program_is_imported_with_the_model(folders, models, t
 
 
 @pytest.mark.parametrize("layout", ["diffusers", "peft", "kohya"])
-def test_every_format_loads_as_the_same_adapter_and_by_the_stock_loader(folders, models, token_only, layout):
+def test_every_format_loads_as_the_same_adapter_and_by_the_stock_loader(host_folders, models, token_only, layout):
     from comfy_extras.nodes_train import LoraModelLoader
 
     from nodes import LoraLoader
 
     with pytest.raises(ValueError, match=f"format '{layout}'.*input model of Save Adapter"):
         save(token_only, format=layout)
-    assert not list((folders / "loras").iterdir())
+    assert not list((host_folders / "loras").iterdir())
     save(token_only, format=layout, model=models.model)
     assert load("plain.safetensors")[0].id == token_only.id
     with torch.inference_mode():
@@ -114,17 +98,17 @@ def test_every_format_loads_as_the_same_adapter_and_by_the_stock_loader(folders,
     assert torch.allclose(image(model, clip, "a robot"), image(expected, clip, "a robot"), atol=1e-4)
 
 
-def test_a_format_without_names_for_a_layer_says_so(folders, models, token_only):
+def test_a_format_without_names_for_a_layer_says_so(host_folders, models, token_only):
     lora = {k.replace("joint_blocks.0", "joint_blocks.9"): v for k, v in token_only.lora.items()}
     with pytest.raises(ValueError, match=r"'plain' cannot be saved in the format 'peft': it has no name for joint_"):
         save(replace(token_only, lora=lora), format="peft", model=models.model)
 
 
-def test_nothing_is_overwritten_silently(folders, token_only):
+def test_nothing_is_overwritten_silently(host_folders, token_only):
     save(token_only)
     save(token_only)  # the very same files may be written again
     other = replace(token_only, lora={k: v + 1 for k, v in token_only.lora.items()})
-    before = {p: p.read_bytes() for p in folders.rglob("*.safetensors")}
+    before = {p: p.read_bytes() for p in host_folders.rglob("*.safetensors")}
     for name in ("plain_2", "plain_2"):  # the second time the very same files again
         assert save(other).args[0] == name
         assert load(f"{name}.safetensors")[0].id == other.id
@@ -137,7 +121,7 @@ def test_nothing_is_overwritten_silently(folders, token_only):
     assert LoadAdapter.fingerprint_inputs(adapter_name="plain.safetensors") != old, "a loader's cache must not hold"
 
 
-def test_the_metadata_says_which_it_is(folders, token_only, extractor):
+def test_the_metadata_says_which_it_is(host_folders, token_only, extractor):
     from comfy_execution.graph_utils import ExecutionBlocker
 
     save(token_only)
@@ -150,7 +134,7 @@ def test_the_metadata_says_which_it_is(folders, token_only, extractor):
     assert isinstance(refusal, ExecutionBlocker) and "is an extractor" in refusal.message
 
 
-def test_a_loaded_extractor_guides_as_the_fresh_one(folders, models, dataset, extractor, learned):
+def test_a_loaded_extractor_guides_as_the_fresh_one(host_folders, models, dataset, extractor, learned):
     from purecc_pack.purecc.method.pure_learning import PureLearning
 
     save(extractor)
@@ -159,13 +143,13 @@ def test_a_loaded_extractor_guides_as_the_fresh_one(folders, models, dataset, ex
     assert again.id == learned.adapter.id
 
 
-def test_the_files_say_everything_of_themselves(folders, learned, dataset):
+def test_the_files_say_everything_of_themselves(host_folders, learned, dataset):
     from purecc_pack.purecc import VERSION
     from purecc_pack.purecc.adapters import files
 
     save(learned.adapter)
     for kind in ("loras", "embeddings"):
-        about = files.read_metadata(folders / kind / "pure.safetensors")
+        about = files.read_metadata(host_folders / kind / "pure.safetensors")
         assert about["modelspec.sai_model_spec"] == "1.0.0"
         assert about["modelspec.architecture"] == "stable-diffusion-v3.5-medium/lora"
         assert about["modelspec.title"] == "pure"
@@ -199,7 +183,7 @@ def image(model, clip, prompt="a embedding:plain robot"):
     return runs.sample(model, runs.encode(clip, prompt), runs.encode(clip, "blurred"))
 
 
-def test_the_stock_loader_and_core_training_nodes_take_the_lora(folders, models, token_only):
+def test_the_stock_loader_and_core_training_nodes_take_the_lora(host_folders, models, token_only):
     import comfy.utils
     import folder_paths
     from comfy_extras.nodes_train import LoraModelLoader, SaveLoRA

@@ -74,7 +74,9 @@ def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
         runs.execute(
             ConceptDataset, images=runs.pictures(2), captions=captions, class_word=["robot"], resolution=[0], vae=[None]
         )
-    assert said[0].startswith("2 references, 64 x 64 pixels - 1 cannot be used:\nCaption 2 of 2: Caption '\u72ac' has")
+    title, problem, *_ = said[0].splitlines()
+    assert title == "2 references, 64 x 64 pixels - learns [v] robot - 1 cannot be used:"
+    assert problem.startswith("Caption 2 of 2: Caption '\u72ac' has")
 
 
 def test_the_sheet_says_which_sizes_there_are(comfyui):

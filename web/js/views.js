@@ -5,6 +5,7 @@ import { arrange, FIRST } from "./fold.js";
 import { bare } from "./order.js";
 
 const MARGIN = 10; // that the classic renderer leaves around a widget
+const SPACING = 4; // and between two
 
 /** The node of a host's execution id such as "7" or, inside subgraphs, "12:7"; null if it is in another workflow. */
 export function nodeAt(path, workflow) {
@@ -33,7 +34,7 @@ export function attach(node, name, make) {
     node.setDirtyCanvas(true, true);
   };
   const view = make((more) => {
-    if (!vue()) grow(added ? more : more + 2 * MARGIN); // a Vue node grows with its content
+    if (!vue()) grow(added ? more : more + 2 * MARGIN + SPACING); // a Vue node grows with its content
   });
   const height = () => view.height + 2 * MARGIN;
   const widget = node.addDOMWidget(name, name, view.element, {

@@ -32,8 +32,8 @@ class Encoded:
     fields: Mapping[str, Tensor]
 
 
-class TokenEncoder:
-    """Encodes texts with a private copy of the trainable text encoders, with gradients to a trained token.
+class AnyEncoder:
+    """Encodes texts with a private copy of the user's text encoders, with gradients to a trained token.
 
     The backward pass recomputes every layer: in the host's float32, layers and their cast weights would hold gigabytes.
 
@@ -47,6 +47,19 @@ class TokenEncoder:
         self.model = patcher.model
         self._text = embeddings.trainable_text(clip)
         _prepare(self.model, clip, self._text, patcher.load_device)
+
+    def encoded(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[Encoded]:
+        """Return the conditioning of texts with these vectors at [v].
+
+        Args:
+            texts: the host's tokens of each.
+            vectors: per encoder [n, width].
+        """
+        raise NotImplementedError
+
+
+class TokenEncoder(AnyEncoder):
+    """Encodes texts with the trainable encoders alone, all texts in one batch."""
 
     def encode(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[tuple[Tensor, Tensor]]:
         """Encode texts with these vectors at [v], all in one batch.
@@ -72,27 +85,11 @@ class TokenEncoder:
         return [Encoded(stream, {"pooled_output": pooled}) for stream, pooled in self.encode(texts, vectors)]
 
 
-class WholeEncoder:
-    """Encodes texts with a private copy of all text encoders, by the host's own code, one by one.
-
-    Attributes:
-        patcher: the copy as the host loads it.
-        model: the encoders.
-    """
-
-    def __init__(self, patcher: ModelPatcher, clip: CLIP):
-        self.patcher = patcher
-        self.model = patcher.model
-        self._text = embeddings.trainable_text(clip)
-        _prepare(self.model, clip, self._text, patcher.load_device)
+class WholeEncoder(AnyEncoder):
+    """Encodes texts with all encoders by the host's own code, one by one."""
 
     def encoded(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[Encoded]:
-        """Return the conditioning of texts with these vectors at [v].
-
-        Args:
-            texts: the host's tokens of each.
-            vectors: per encoder [n, width].
-        """
+        """Return the conditioning of texts with these vectors at [v]."""
         return [self._encoded(tokens, vectors) for tokens in texts]
 
     def _encoded(self, tokens: dict[str, list], vectors: nn.ParameterDict) -> Encoded:
@@ -107,9 +104,6 @@ class WholeEncoder:
         context, pooled, *rest = self.model.encode_token_weights(placed)
         fields = {"pooled_output": pooled, **(rest[0] if rest else {})}
         return Encoded(context, {k: v for k, v in fields.items() if isinstance(v, Tensor) and v.is_floating_point()})
-
-
-AnyEncoder = TokenEncoder | WholeEncoder
 
 
 @contextmanager

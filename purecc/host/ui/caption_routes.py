@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 from aiohttp import web
@@ -15,7 +13,7 @@ from ...text import folder_names as names
 from ...text.image_folder import caption_file
 from ...text.spelling import plain
 from ..messages import Message
-from .routes import PATIENCE, fresh, refused, same_origin
+from .guards import fresh, read_json, refused, same_origin
 
 LONGEST = 16_384
 """Bytes of a request."""
@@ -32,8 +30,8 @@ def register(routes: web.RouteTableDef) -> None:
     @routes.post("/purecc/caption")
     @same_origin
     async def _caption(request: web.Request) -> web.Response:
-        asked = await _body(request)
-        image, text = asked.get("image"), asked.get("text")
+        asked = await read_json(request, LONGEST)
+        image, text = (asked.get("image"), asked.get("text")) if isinstance(asked, dict) else (None, None)
         if not isinstance(image, str) or not isinstance(text, str):
             raise refused(web.HTTPBadRequest, Message("bad_body"))
         path = _image(image)
@@ -78,25 +76,3 @@ def _write(image: Path, text: str) -> str:
     finally:
         draft.unlink(missing_ok=True)
     return target.name
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    """Return a body that is a JSON object."""
-    kept = b""
-
-    async def read() -> None:
-        nonlocal kept
-        async for piece in request.content.iter_any():
-            kept = (kept + piece)[: LONGEST + 1]
-
-    try:
-        await asyncio.wait_for(read(), PATIENCE)
-        found = json.loads(kept) if len(kept) <= LONGEST else None
-    except (asyncio.TimeoutError, ConnectionError, web.RequestPayloadError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        request.content.feed_eof()  # else aiohttp reads on after the answer, and fails there
-        broken = refused(web.HTTPBadRequest, Message("bad_body"))
-        broken.force_close()
-        raise broken
-    return found

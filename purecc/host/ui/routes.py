@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Any
 
 from aiohttp import web
 
 from ..messages import Message
+from .guards import fresh, read_body, refused, same_origin
 from .live_run import LiveRun
 from .live_runs import RUNS, Runs
 from .run_state import REQUESTS, RequestRefused
 
 LONGEST_BODY = 64
 """Bytes; no request needs a body."""
-PATIENCE = 5.0
-"""Seconds in which a body must arrive."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
@@ -66,7 +58,8 @@ def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
     @routes.post(f"/purecc/runs/{{id}}/{{request:{'|'.join(REQUESTS)}}}")
     @same_origin
     async def _request(request: web.Request) -> web.Response:
-        await _check_empty(request)
+        if (await read_body(request, LONGEST_BODY)).strip() not in (b"", b"{}"):
+            raise refused(web.HTTPBadRequest, Message("no_body"))
         run = found(request)
         try:
             run.request(request.match_info["request"])
@@ -80,52 +73,3 @@ def register_on_server() -> None:
     from server import PromptServer
 
     register(PromptServer.instance.routes)
-
-
-def fresh(data: dict[str, Any]) -> web.Response:
-    """Return an answer that no cache keeps."""
-    return web.json_response(data, headers={"Cache-Control": "no-store"})
-
-
-def refused(kind: type[web.HTTPClientError], message: Message) -> web.HTTPClientError:
-    """Return the error that refuses a request with a message."""
-    return kind(text=json.dumps(message.as_json()), content_type="application/json")
-
-
-def same_origin(handler: Handler) -> Handler:
-    """Refuse requests from other sites' pages, even where --enable-cors-header lifts the host's own guard."""
-
-    @wraps(handler)
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-        host = request.headers.get("Host", "").lower()  # HTTP/1.0 may send none, and then no origin is its own
-        other = origin is not None and (not host or origin.partition("://")[2].lower() != host)
-        # Sec-Fetch-Site holds behind a proxy too, where the host's name differs.
-        if site not in (None, "none", "same-origin") or (site is None and other):
-            raise refused(web.HTTPForbidden, Message("other_site"))
-        return await handler(request)
-
-    return guarded
-
-
-async def _check_empty(request: web.Request) -> None:
-    """Refuse a body other than none or {}."""
-    try:
-        body = await asyncio.wait_for(_beginning(request), PATIENCE)
-    except (asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):  # broken off, or wrongly compressed
-        request.content.feed_eof()  # else aiohttp reads on after the answer, and fails there
-        broken = refused(web.HTTPBadRequest, Message("bad_body"))
-        broken.force_close()  # the next request on this connection cannot be told apart from that body
-        raise broken from None
-    if len(body) > LONGEST_BODY:
-        raise web.HTTPRequestEntityTooLarge(LONGEST_BODY, len(body))
-    if body.strip() not in (b"", b"{}"):
-        raise refused(web.HTTPBadRequest, Message("no_body"))
-
-
-async def _beginning(request: web.Request) -> bytes:
-    """Read a body to its end, and return enough of it to see whether it is too long."""
-    kept = b""
-    async for piece in request.content.iter_any():
-        kept = (kept + piece)[: LONGEST_BODY + 1]
-    return kept

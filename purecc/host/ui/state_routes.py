@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from ..messages import Message
-from .routes import PATIENCE, fresh, refused, same_origin
+from .guards import fresh, read_json, refused, same_origin
 
 LONGEST_PROMPT = 16 * 2**20
 """Bytes of a prompt beyond which it is refused."""
@@ -34,7 +33,7 @@ def register(
     @routes.post("/purecc/states")
     @same_origin
     async def _offers(request: web.Request) -> web.Response:
-        prompt = await _prompt(request)
+        prompt = await read_json(request, LONGEST_PROMPT)
         return fresh({"offers": await asyncio.to_thread(offers, prompt)})
 
     @routes.post("/purecc/states/{hash}/{answer:resume|anew}")
@@ -51,21 +50,3 @@ def register_on_server(offers: Callable[[Any], list[dict[str, Any]]], answer: Ca
     from server import PromptServer
 
     register(PromptServer.instance.routes, offers, answer)
-
-
-async def _prompt(request: web.Request) -> Any:
-    """Return the body as JSON."""
-    body = b""
-
-    async def read() -> None:
-        nonlocal body
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > LONGEST_PROMPT:
-                raise web.HTTPRequestEntityTooLarge(LONGEST_PROMPT, len(body))
-
-    try:
-        await asyncio.wait_for(read(), 4 * PATIENCE)
-        return json.loads(body)
-    except (asyncio.TimeoutError, ConnectionError, web.RequestPayloadError, ValueError, RecursionError):
-        raise refused(web.HTTPBadRequest, Message("bad_body")) from None

@@ -180,7 +180,6 @@ def test_what_is_there_is_not_made_again_but_can_be_made_anew(quality, monkeypat
     import kept
 
     _, run = quality
-    monkeypatch.setattr("pack.load_pack", lambda: None)  # it is there already, and with its nodes
 
     def told(*words):
         monkeypatch.setattr("sys.argv", ["run.py", *words, "--predict"])

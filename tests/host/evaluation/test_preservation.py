@@ -158,11 +158,11 @@ def test_a_model_without_velocities_has_a_report_without_drift(models):
     from purecc_pack.purecc.host.evaluation.sampling import Customised
     from purecc_pack.purecc.host.models.host_models import HostModels
 
-    class Scheduled(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
-        """As Stable Diffusion 1.5 is sampled."""
+    class Clean(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.X0):
+        """The network predicts the image itself."""
 
     noise, told = models.model.clone(), Told()
-    noise.add_object_patch("model_sampling", Scheduled())
+    noise.add_object_patch("model_sampling", Clean())
     asked, base = protocol("a [v] robot\na red car"), HostModels(noise, models.clip, models.vae)
     with torch.inference_mode():
         made = preservation.preservation(base, [Customised("same", base, None)], ROBOT, asked, told)

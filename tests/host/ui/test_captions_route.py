@@ -69,7 +69,7 @@ def test_the_folder_is_read_as_it_was_written(server, folder):
         (["edited/a.png", "x"], 400),
         (b"not json", 400),
         (b"[" * 16_000, 400),
-        (b"x" * 1_000_000, 400),
+        (b"x" * 1_000_000, 413),
     ],
 )
 def test_nothing_else_is_written(server, folder, body, status):

@@ -81,9 +81,9 @@ def test_all_else_is_refused_without_a_trace_or_an_effect(ask, run):
 
 def test_a_body_counts_with_all_its_pieces(ask, run, monkeypatch, caplog):
     """One that never ends, or breaks off, is refused in time; nothing of it has an effect or is logged."""
-    from purecc_pack.purecc.host.ui import routes
+    from purecc_pack.purecc.host.ui import guards
 
-    monkeypatch.setattr(routes, "PATIENCE", 2.0)
+    monkeypatch.setattr(guards, "PATIENCE", 2.0)
     cases = bad_pieces(run.id)
     answers = ask.piecewise(*(pieces for pieces, _ in cases))
     for (pieces, status), answer in zip(cases, answers, strict=True):
