@@ -5,6 +5,8 @@ import runs
 import torch
 from loop import STILL, learnt, move, pure, run
 
+pytestmark = pytest.mark.slow
+
 # (what the job says, velocities' relative error, least gradient cosine): exact to rounding but for a bfloat16 base
 EXACT, HALF = (1e-5, 1e-4, 1 - 1e-6), (0.05, 0.3, 0.99)
 PATHS = {

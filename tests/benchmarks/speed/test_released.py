@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 
 def filled(network, std):
     for name, w in network.named_parameters():

@@ -11,6 +11,8 @@ import standin_encoders as small
 import torch
 from safetensors.torch import load_file, save_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def files(encoders):

@@ -9,6 +9,8 @@ import torch
 from loras import random_lora, targets_of
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.slow
+
 HEADS = {"attention_head_dim": 128, "num_attention_heads": 1, "num_layers": 2}
 
 

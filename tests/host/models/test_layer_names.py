@@ -7,6 +7,8 @@ import pytest
 import torch
 from loras import assert_equal, patched, random_lora, targets_of
 
+pytestmark = pytest.mark.slow
+
 PEFT = {"SD3-medium", "SD3.5-medium", "SD3.5-large", "PixArt-Sigma", "PixArt-Alpha", "HunyuanDiT", "HunyuanDiT-1.0"}
 NO_DIFFUSERS = {"HunyuanDiT", "HunyuanImage2.1", "Wan2.1/2.2-A14B", "Wan2.2-5B", "Cosmos-Predict2", "Anima", "OmniGen2"}
 NO_DIFFUSERS |= {"HunyuanDiT-1.0", "Boogu", "JoyImage", "Ideogram4", "Lens"}

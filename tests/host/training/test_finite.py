@@ -6,6 +6,8 @@ import pytest
 import runs
 import torch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spoilt(checkpoint):
