@@ -6,7 +6,7 @@ import math
 
 from comfy_api.latest import io
 
-from ..purecc.host.models.adapter_folders import adapter_id, adapter_names, load_adapter, save_adapter
+from ..purecc.host.models.adapter_folders import adapter_id, adapter_names, folder_fault, load_adapter, save_adapter
 from ..purecc.host.models.apply import apply
 from ..purecc.host.models.imports import Imported
 from ..purecc.host.models.layer_names import COMFYUI, FORMATS
@@ -61,6 +61,11 @@ class SaveAdapter(io.ComfyNode):
             ],
             outputs=[io.String.Output("name", display_name="name", tooltip="Name of the adapter, as loaders list it.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, overwrite=None) -> bool | str:
+        """Return True, or why nothing can be saved; the host calls it when a prompt is queued."""
+        return f"adapter cannot be saved. {fault}" if (fault := folder_fault()) else True
 
     @classmethod
     def execute(cls, adapter, overwrite, format=COMFYUI, model=None) -> io.NodeOutput:

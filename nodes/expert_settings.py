@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from comfy_api.latest import io
 
 from .settings import Table, inputs
@@ -32,7 +34,7 @@ class ExpertSettings(io.ComfyNode):
                 "gradient accumulation",
                 "precision",
             ],
-            inputs=inputs(EXPERT),
+            inputs=[_shown(entry) for entry in inputs(EXPERT)],
             outputs=[
                 TrainingSettings.Output(
                     "settings", display_name="settings", tooltip="Settings for Train Extractor and Pure Learning."
@@ -43,3 +45,10 @@ class ExpertSettings(io.ComfyNode):
     @classmethod
     def execute(cls, **values) -> io.NodeOutput:
         return io.NodeOutput(values)
+
+
+def _shown(entry: io.Input) -> io.Input:
+    """Return an input that the node shows at once: it has no others."""
+    entry = copy(entry)
+    entry.advanced = None
+    return entry

@@ -15,7 +15,7 @@ from ..purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec,
 from ..purecc.host.training.node_run import Keeping, NodeRef, run
 from ..purecc.host.training.offers import prompt_hash
 from ..purecc.host.training.presets import CUSTOM, preset_values
-from ..purecc.host.training.queue_checks import first_fault, wrong_wire
+from ..purecc.host.training.queue_checks import check_saving, first_fault, wrong_wire
 from ..purecc.host.training.resuming import Resuming
 from ..purecc.method.recipe import Recipe
 from ..purecc.network.lora import LoraSpec
@@ -105,13 +105,15 @@ class TrainingNode(io.ComfyNode):
             values: of the node's inputs: model, clip, dataset; vae, extractor and train_on where they are connected.
             notes: what the run tells the user at its start.
         """
+        saving = Saving(**groups["saving"])
+        check_saving(cls.hidden.prompt, saving)
         if is_taken(name := groups["job"]["name"]):
             notes = (*notes, Message("note_name_taken", {"name": name}))
         models = HostModels(values["model"], values["clip"], values.get("vae"))
         hidden = cls.hidden
         known = prompt_hash(hidden.prompt, hidden.unique_id)
         node = NodeRef(hidden.unique_id, _workflow(hidden.extra_pnginfo), notes, known)
-        keeping = Keeping(Saving(**groups["saving"]), Resuming(**groups["resuming"]), values.get("train_on"))
+        keeping = Keeping(saving, Resuming(**groups["resuming"]), values.get("train_on"))
         job = build_job(recipe, kind, groups)
         return run(models, values["dataset"], job, node, cls.TITLE, values.get("extractor"), keeping)
 

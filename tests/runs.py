@@ -179,8 +179,8 @@ def sample(model, positive, negative, seed=1, steps=2, cfg=3.0):
         return KSampler().sample(model, seed, steps, cfg, "euler", "simple", positive, negative, empty)[0]["samples"]
 
 
-def execute(node, **values):
-    """A node's outputs, its defaults filled in, as the host calls it."""
+def execute(node, prompt=None, **values):
+    """A node's outputs, its defaults filled in, as the host calls it; `prompt` is all that is queued."""
     from comfy_api.latest import io
 
     defaults = {}
@@ -191,7 +191,7 @@ def execute(node, **values):
             default = entry.options[0]
         if default is not None:
             defaults[entry.id] = [default] if schema.is_input_list else default
-    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
+    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7", io.Hidden.prompt: prompt}})
     with torch.inference_mode():
         return clone.execute(**{**defaults, **values})
 

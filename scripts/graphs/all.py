@@ -19,7 +19,7 @@ WORKFLOWS: dict[str, Graph] = {
 }
 """The gallery sorts by name: try it, teach, use, two, the paper's two stages, measure."""
 
-FACE, STYLE = "LoRA of a face or character", "LoRA of a style"
+FACE, STYLE = "Face or character LoRA", "LoRA of a style"
 
 BLUEPRINTS: dict[str, Graph] = {
     LEARN: one("learn", Node(learn(), {"class_word": ""})),

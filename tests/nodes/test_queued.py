@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from trainers import extract
 
 EXTRACTOR, LEARNING = "PureCCTrainExtractor", "PureCCPureLearning"
 
@@ -73,6 +75,41 @@ def test_a_bad_input_is_named(refused, kind, values, field):
 )
 def test_good_inputs_pass(refused, kind, values):
     assert refused(kind, **values) == {}
+
+
+@pytest.fixture(params=["in the way", "read-only", "full"])
+def unusable(request, host_folders, monkeypatch, tmp_path):
+    """The loras folder, in which nothing can be saved."""
+    import folder_paths
+
+    folder = tmp_path / "drive" / "loras"
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(folder)], {".safetensors"}))
+    if request.param == "in the way":
+        folder.parent.write_text("no folder")
+    elif request.param == "read-only":
+        allowed = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and allowed(path, mode))
+    else:
+        left = shutil.disk_usage(tmp_path)._replace(free=1000)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: left)
+    return folder
+
+
+def test_an_adapter_that_cannot_be_saved_is_refused(refused, unusable):
+    (message,) = refused("PureCCSaveAdapter", overwrite=False).values()
+    assert message.startswith("adapter cannot be saved") and str(unusable) in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("saves", "values"), [(True, {}), (False, {"autosave_every": 1}), (False, {})])
+def test_what_could_not_be_saved_is_not_trained(models, dataset, unusable, saves, values):
+    prompt = {"8": {"class_type": "PureCCSaveAdapter", "inputs": {"adapter": ["7", 0]}}} if saves else {}
+    if saves or values:
+        with pytest.raises(ValueError, match="Nothing was trained") as said:
+            extract(models, dataset, prompt=prompt, **values)
+        assert str(unusable) in str(said.value)
+    else:
+        assert extract(models, dataset, prompt=prompt)[0].name
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(refused, monkeypatch):

@@ -1,28 +1,62 @@
-// "Add images..." on Image Folder, and on subgraphs that hold one: a file dialog, or files dropped on the node.
-// They go where the server has its input, which may be another machine.
+// "Add images..." on Image Folder and on what learns from images, subgraphs too: a file dialog, or files dropped on the
+// node. They go where the server has its input, which may be another machine.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { beside } from "./place.js";
 import { say } from "./words.js";
 
 const FOLDER = "PureCCImageFolder";
+const DATASET = "PureCCConceptDataset";
 const TAKEN = /\.(txt|captions?|text|tags)$/i; // beside images
 const OWN = "purecc_folder"; // property: the folder that was made for this node
 const BUTTON = "purecc_add_images";
 
-/** The Image Folder that a node is or holds. */
-export function folderIn(node) {
-  if (node.comfyClass === FOLDER) return node;
+/** The node of a class that a node is or holds. */
+function find(node, type) {
+  if (node.comfyClass === type) return node;
   for (const inner of node.subgraph?.nodes ?? []) {
-    const found = folderIn(inner);
+    const found = find(inner, type);
     if (found) return found;
   }
   return null;
 }
 
-/** Lets a node take images: by a button, or on a subgraph, which has no widgets of its own, in its menu; and dropped. */
+const folderIn = (node) => find(node, FOLDER);
+
+/** Whether a node has use for images: it holds an Image Folder, or learns from images that come over a wire. */
+export const takesImages = (node) => Boolean(folderIn(node) || find(node, DATASET));
+
+/** Where the images of a node come from: {link: its wire, if any, source: a node that is or holds an Image Folder}. */
+function origin(node) {
+  if (folderIn(node)) return { source: node };
+  const link = node.inputs?.find(({ name }) => name === "images")?.link ?? null;
+  const source = link === null ? null : node.graph.getNodeById(node.graph.getLink(link)?.origin_id);
+  return { link, source: source && folderIn(source) ? source : null };
+}
+
+/** Whether a node can take images now: they are not wired to something else. */
+function free(node) {
+  const { link, source } = origin(node);
+  return Boolean(source) || (link === null && node.inputs?.some(({ name }) => name === "images"));
+}
+
+/** Adds an Image Folder beside a node, wired to its inputs that are free. */
+function wired(node) {
+  const { graph } = node;
+  const folder = window.LiteGraph.createNode(FOLDER);
+  graph.add(folder);
+  beside(node, folder, true);
+  for (const [slot, { name }] of folder.outputs.entries()) {
+    const input = node.findInputSlot(name);
+    if (input >= 0 && node.inputs[input].link == null) folder.connect(slot, node, input);
+  }
+  return folder;
+}
+
+/** Lets a node take images: Image Folder by a button, others in their menu; and dropped. */
 export function offerImages(node) {
-  if (node.isSubgraphNode?.()) offerInMenu(node);
+  if (node.comfyClass !== FOLDER) offerInMenu(node);
   else {
     const button = node.addWidget("button", BUTTON, null, () => choose(node), { serialize: false });
     button.serialize = false;
@@ -30,10 +64,10 @@ export function offerImages(node) {
   }
   const { onDragOver, onDragDrop } = node;
   node.onDragOver = function (event) {
-    return [...(event?.dataTransfer?.items ?? [])].some(({ kind }) => kind === "file") || (onDragOver?.call(this, event) ?? false);
+    return (free(this) && [...(event?.dataTransfer?.items ?? [])].some(({ kind }) => kind === "file")) || (onDragOver?.call(this, event) ?? false);
   };
   node.onDragDrop = async function (event) {
-    const files = wanted(event.dataTransfer?.files ?? []);
+    const files = free(this) ? wanted(event.dataTransfer?.files ?? []) : [];
     if (!files.length) return onDragDrop?.call(this, event) ?? false;
     await add(this, files);
     return true;
@@ -43,7 +77,7 @@ export function offerImages(node) {
 function offerInMenu(node) {
   const { getExtraMenuOptions } = node;
   node.getExtraMenuOptions = function (canvas, options) {
-    options.push({ content: say("add_images"), callback: () => choose(this) });
+    if (free(this)) options.push({ content: say("add_images"), callback: () => choose(this) });
     return getExtraMenuOptions?.call(this, canvas, options);
   };
 }
@@ -69,10 +103,10 @@ async function folders() {
   return Array.isArray(kind) ? kind : (options?.options ?? []);
 }
 
-/** A folder for a node: that which was made for it, or a new one. */
+/** A folder for a node: that which was made for it, or a new one. @param node: null where there is none yet. */
 async function folderFor(node) {
   const there = await folders();
-  const made = node.properties[OWN];
+  const made = node?.properties[OWN];
   if (made && chosen(node) === made && there.includes(made)) return made;
   const base = say("new_folder");
   let [name, number] = [base, 1];
@@ -88,7 +122,8 @@ export async function add(node, files) {
   if (!files.length) return;
   const { toast } = app.extensionManager;
   try {
-    const folder = await folderFor(node);
+    const { source } = origin(node);
+    const folder = await folderFor(source);
     const lost = [];
     for (const [k, file] of files.entries()) {
       showProgress(node, say("uploading", { number: k + 1, count: files.length }));
@@ -96,9 +131,10 @@ export async function add(node, files) {
     }
     if (lost.length) toast.add({ severity: "warn", summary: "PureCC", detail: say("not_uploaded", { names: lost.join(", ") }), life: 8000 });
     if (lost.length < files.length) {
-      node.properties[OWN] = folder;
       await app.refreshComboInNodes();
-      for (const owner of new Set([node, folderIn(node)])) pick(owner, folder);
+      const holder = source ?? wired(node);
+      holder.properties[OWN] = folder;
+      for (const owner of new Set([holder, folderIn(holder)])) pick(owner, folder);
     }
   } catch {
     toast.add({ severity: "warn", summary: "PureCC", detail: say("unheard"), life: 5000 });

@@ -2,9 +2,9 @@
 
 import { app } from "../../../scripts/app.js";
 import { nodeOf } from "./nodes.js";
+import { beside } from "./place.js";
 import { say } from "./words.js";
 
-const GAP = 60;
 const APPLY = "PureCCApplyAdapter";
 
 const told = (severity, detail) => app.extensionManager.toast.add({ severity, summary: "PureCC", detail, life: 4000 });
@@ -33,16 +33,6 @@ async function copy(text, place) {
     field.remove();
   }
   told("success", say("copied", { prompt: text }));
-}
-
-/** Puts a new node beside another, below whatever stands there. */
-function beside(node, added) {
-  const [x, width, height] = [node.pos[0] + node.size[0] + GAP, ...added.size];
-  let y = node.pos[1];
-  const others = node.graph.nodes.filter((other) => other !== added).sort((one, other) => one.pos[1] - other.pos[1]);
-  for (const { pos, size } of others)
-    if (pos[0] < x + width && x < pos[0] + size[0] && pos[1] < y + height + GAP && y < pos[1] + size[1] + GAP) y = pos[1] + size[1] + GAP;
-  added.pos = [x, y];
 }
 
 /** Adds Apply Adapter beside a training node, wired up, or shows the one that is there. */

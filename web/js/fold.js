@@ -139,7 +139,9 @@ class Fold {
     }
     this.line.label = this.open ? say("fewer") : say("more", { count: more });
     this.arrange();
-    this.node.widgets = [...this.node.widgets]; // what is hidden is not reactive; the array is
+    const every = [...this.node.widgets];
+    this.node.widgets = []; // what is hidden is not reactive; the array is, to a change
+    this.node.widgets = every;
     this.node.graph?.setDirtyCanvas(true, true);
   }
 

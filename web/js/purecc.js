@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { folderIn, offerImages, renameButtons } from "./add_images.js";
+import { offerImages, renameButtons, takesImages } from "./add_images.js";
 import { notice, settings } from "./ended.js";
 import { arrange, fold, rename } from "./fold.js";
 import { isTrainer, nodeOf, panelOf, trainers } from "./nodes.js";
@@ -87,7 +87,7 @@ app.registerExtension({
       keepSeed(node);
       fold(node);
     }
-    if (folderIn(node)) offerImages(node);
+    if (takesImages(node)) offerImages(node);
     if (isDataset(node)) {
       hidePicture(node);
       silence(node);

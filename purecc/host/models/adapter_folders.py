@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from .layer_names import COMFYUI, exported
 
 MOST_NAMES = 999
 """Tries at a name that is not taken."""
+LEAST_FREE = 2**20
+"""Free bytes below which a disk is full: no adapter fits."""
 
 _loras: dict[tuple[str, int], bool] = {}
 
@@ -83,6 +87,19 @@ def save_adapter(
             if overwrite or number == MOST_NAMES:
                 raise
     raise AssertionError  # the last name returns or raises
+
+
+def folder_fault() -> str:
+    """Return why an adapter cannot be saved in the host's folders, such as "PATH is read-only."; empty if it can."""
+    for kind in ("loras", "embeddings"):
+        folder = there = Path(folder_paths.get_folder_paths(kind)[0])
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            return f"{folder} cannot be written to. Let ComfyUI write there, or choose another folder for {kind}."
+        if (free := shutil.disk_usage(there).free) < LEAST_FREE:
+            return f"The disk of {folder} is full: {free} bytes are free. Free some space."
+    return ""
 
 
 def is_taken(name: str) -> bool:

@@ -14,11 +14,11 @@ from ..families.sizes import pixels_per_latent, size_problem
 from ..models.embeddings import word_vectors
 
 
-def check_extractor(clip: CLIP, recipe: Recipe, extractor: Adapter | None) -> None:
-    """Check that a recipe has the extractor that it needs, trained with this CLIP.
+def check_extractor(clip: CLIP, recipe: Recipe, extractor: Adapter | None, class_word: str) -> None:
+    """Check that a recipe has the extractor that it needs, trained with this CLIP for this class word.
 
     Raises:
-        ValueError: there is none, it is an adapter, or its vectors are of other widths.
+        ValueError: there is none, it is an adapter, its vectors are of other widths, or its class word is another.
     """
     if recipe.needs_extractor and extractor is None:
         raise ValueError("Pure learning needs an extractor: connect the output of Train Extractor or Load Adapter.")
@@ -35,6 +35,12 @@ def check_extractor(clip: CLIP, recipe: Recipe, extractor: Adapter | None) -> No
         raise ValueError(
             f"The extractor's embeddings {theirs} do not fit the connected CLIP {widths}. "
             "Connect the CLIP that the extractor was trained with."
+        )
+    known = extractor.metadata.get("purecc.class_word", class_word)
+    if known.casefold() != class_word.casefold():
+        raise ValueError(
+            f"The extractor {extractor.name!r} was trained for {known!r} and class_word is {class_word!r}. Connect an "
+            f"extractor of this concept, or write {known!r} in class_word of Concept Dataset."
         )
 
 

@@ -7,14 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 
 import folder_paths
 import torch
 from comfy import model_management
 from comfy.sd import VAE
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...adapters.files import Adapter
@@ -41,6 +39,7 @@ from .listener import Requests
 from .out_of_memory import skip_if_out_of_memory
 from .resuming import Resumer, Resuming
 from .session import Outcome, customise
+from .traces import save_traces
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,13 @@ def run(
         listener.note(unused)
     resumer = Resumer(keeping.resuming, job.name, listener.note, node.prompt, keeping.train_on, saver)
     steering = LiveSteering(live, saver)
-    outcome = _ended(live, partial(customise, models, dataset, job, listener, extractor, steering, resumer))
-    for step, tensors in outcome.traces.items():
-        _save_trace(job.name, step, tensors)
+
+    def trained() -> Outcome:
+        outcome = customise(models, dataset, job, listener, extractor, steering, resumer)
+        save_traces(job.name, outcome.traces, listener.note)
+        return outcome
+
+    outcome = _ended(live, trained)
     adapter = replace(outcome.adapter, picture=_picture(live, dataset))
     return adapter, loss_map(title, outcome.history)
 
@@ -238,12 +241,3 @@ def _memory() -> tuple[int, int]:
     device = model_management.get_torch_device()
     total = model_management.get_total_memory(device)
     return int(total - model_management.get_free_memory(device)), int(total)
-
-
-def _save_trace(name: str, step: int, tensors: dict[str, Tensor]) -> None:
-    folder = Path(folder_paths.get_output_directory()) / "purecc" / "traces"
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while (path := folder / f"{name}_step{step}_{number:03}.safetensors").exists():
-        number += 1
-    save_file(tensors, path)

@@ -12,8 +12,12 @@ from comfy_execution.validation import validate_node_input
 
 from ...method.methods import METHODS, MethodOptions
 from ...text.texts import validate_name
+from ..models.adapter_folders import folder_fault
 from .autosave import Saving
 from .planning import CHECKPOINTING
+
+SAVE = "PureCCSaveAdapter"
+"""Class type of the node that saves."""
 
 Values = Mapping[str, Any]
 """Values of the inputs by id; those that come over a wire are not among them."""
@@ -46,6 +50,22 @@ def wrong_wire(received: Mapping[str, str], expected: Mapping[str, str]) -> str:
         if key in expected and not validate_node_input(brought, expected[key]):
             return f"{key} takes {expected[key]}, and what is connected gives {brought}."
     return ""
+
+
+def check_saving(prompt: Any, saving: Saving) -> None:
+    """Check, before training, that adapters can be saved where they will be.
+
+    Args:
+        prompt: the queued prompt, in API format.
+        saving: what training itself saves.
+
+    Raises:
+        ValueError: the prompt or the training saves an adapter, and the host's folders take none.
+    """
+    nodes = prompt.values() if isinstance(prompt, Mapping) else ()
+    saves = any(isinstance(node, Mapping) and node.get("class_type") == SAVE for node in nodes)
+    if (saves or saving.every or saving.best_drift) and (fault := folder_fault()):
+        raise ValueError(f"Nothing was trained, for the result could not be saved. {fault}")
 
 
 def trace_steps(text: str) -> frozenset[int]:

@@ -104,7 +104,7 @@ def prepared(
     job = job.resolve(dataset, models.model)
     check_settings(job)
     check_images(dataset)
-    check_extractor(models.clip, job.recipe, extractor)
+    check_extractor(models.clip, job.recipe, extractor, dataset.class_word)
     train_on = None if resumer is None else resumer.train_on
     if train_on is not None:
         check_train_on(models.clip, job.kind, train_on)

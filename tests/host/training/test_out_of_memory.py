@@ -1,5 +1,6 @@
 """What a run does where memory runs out: the step again, smaller passes, what can be left out, and clear errors."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,8 @@ def test_a_step_that_runs_out_of_memory_is_run_again(models, dataset, extractor,
     assert sizes[True, False] == sizes[True, True] and min(sizes[True, True]) >= 2, "and with gradient the whole batch"
     for step in (2, 3):
         assert torch.equal(out.traces[step]["x_t"], expected.traces[step]["x_t"])
+    told = [json.loads(each.adapter.metadata["purecc.report"]) for each in (expected, out)]
+    assert [(one["rescued"], one["repeatable"]) for one in told] == [([], True), ([2], False)]
     torch.testing.assert_close(out.history.losses, expected.history.losses, rtol=1e-3, atol=0)
     for key, tensor in expected.adapter.lora.items():
         torch.testing.assert_close(out.adapter.lora[key], tensor, rtol=1e-2, atol=1e-3)
