@@ -10,6 +10,7 @@ from ..purecc.training.pool import POOL_PROMPTS, pool_prompts
 from .concept_settings import CONCEPT, EMBEDDING
 from .expert_settings import IDS as EXPERT_IDS
 from .loss_settings import LOSS
+from .place_settings import PLACES
 from .preset import LAST
 from .resume_settings import RESUME_STAGE_1, RESUME_STAGE_2
 from .settings import Setting, Table, Values, fields, inputs, lines
@@ -196,6 +197,7 @@ STAGE_2: Table = [
     *ANCHOR,
     *LATER,
     *RESUME_STAGE_2,
+    *PLACES,
 ]
 METHOD_OPTIONS: Table = [e for e in STAGE_2 if isinstance(e, Setting) and e.fills.startswith("method.")]
 

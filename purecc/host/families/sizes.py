@@ -59,6 +59,15 @@ def pixels_per_latent(model: ModelPatcher) -> int:
     return int(getattr(model.model.latent_format, "spacial_downscale_ratio", 8))
 
 
+def latents_per_patch(model: ModelPatcher) -> int:
+    """Return the latents along a side that the network takes together: its patch, or what a U-Net's levels make one."""
+    network = model.model.diffusion_model
+    size = getattr(network, "patch_size", None) or getattr(network, "patch_spatial", None)
+    if size is None:
+        return 2 ** (len(getattr(network, "channel_mult", (1, 1))) - 1)
+    return int(size[-1] if isinstance(size, (tuple, list)) else size)
+
+
 def size_problem(model: ModelPatcher, shape: Sequence[int]) -> str | None:
     """Return why a model does not take images of a size, and the nearest that it takes; None: it takes them.
 

@@ -20,6 +20,7 @@ from ...text.texts import class_prompt
 from ...training.branched_model import BranchedModel, Prompting
 from ...training.concept_masks import mask_prompts
 from ...training.dataset import ConceptDataset
+from ...training.placing import OFF, every_text
 from ...training.previews import preview_texts
 from ..families import family_of
 from ..messages import Phase
@@ -170,7 +171,8 @@ def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
         prompt, others = mask_prompts(dataset.class_word)
         texts += [prompt, *others]
     for item in dataset.items:
-        texts += [item.texts.complete, item.texts.base, item.texts.target]
+        placed = [] if job.places == OFF else every_text(item.texts)
+        texts += [text for t in (item.texts, *placed) for text in (t.complete, t.base, t.target)]
     return texts
 
 

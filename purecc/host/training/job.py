@@ -11,6 +11,7 @@ from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
+from ...training.placing import OFF
 from ...training.settings import Settings
 from ..families import family_of
 from ..models.carrying import AUTO as AUTO_CONCEPT
@@ -100,6 +101,7 @@ class Job:
         watch: what is measured meanwhile.
         pool: images of the base.
         weighting: of the loss over t, a member of `path.WEIGHTINGS`.
+        places: what is done about the places of the references, one of `placing.CHOICES`.
     """
 
     name: str
@@ -112,9 +114,10 @@ class Job:
     watch: WatchSpec = field(default_factory=WatchSpec)
     pool: PoolSpec = field(default_factory=PoolSpec)
     weighting: str = NATIVE
+    places: str = OFF
 
     def resolve(self, dataset: ConceptDataset, model: ModelPatcher) -> Job:
-        """Return the job with target layers, recipe, shift and drift measurements settled for these references.
+        """Return the job with target layers, recipe, shift, places and drift measurements settled for these references.
 
         Args:
             dataset: the references.
@@ -140,7 +143,8 @@ class Job:
         own = path.shift if isinstance(path, FlowPath) else None
         settings = replace(self.settings, shift=own if self.settings.shift is None else self.settings.shift)
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
-        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch)
+        places = self.places if recipe.needs_mask else OFF
+        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, places=places)
 
     def _measured(self, recipe: Recipe) -> WatchSpec:
         watch, settings = self.watch, self.settings

@@ -54,6 +54,7 @@ def about(
         "settings": {**asdict(job.settings), "pass_limit": job.memory.pass_limit},
         **asdict(job.embedding),
         "precision": job.memory.precision,
+        "places": job.places,
     }
     report = {
         "stage": job.kind,

@@ -36,6 +36,7 @@ from .listener import Listener, Steering, Unsteered
 from .metadata import about
 from .observation import Observation
 from .out_of_memory import OutOfMemoryRetry, explain_out_of_memory
+from .place import placed
 from .planning import give_way, planned, tell, timed
 from .resuming import Resumer
 
@@ -137,7 +138,8 @@ def prepared(
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()
-        yield Session(models, assembly, scaled, job, pool, start, resumer)
+        sampled = placed(scaled, job, models.model, listener)
+        yield Session(models, assembly, scaled, sampled, job, pool, start, resumer)
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Session:
         models: the user's.
         assembly: the private copies.
         dataset: the references in the order of their content, latents in the model's space, with their masks.
+        sampled: the same as the steps sample them, at their places.
         job: what to train, resolved.
         pool: images of the base, for a recipe that needs them.
         start: the state to go on from; None: the first step.
@@ -157,6 +160,7 @@ class Session:
     models: HostModels
     assembly: Assembly
     dataset: ConceptDataset
+    sampled: ConceptDataset
     job: Job
     pool: tuple[ConceptItem, ...]
     start: LoopState | None = None
@@ -179,7 +183,7 @@ class Session:
         callbacks = Callbacks(
             observation.after_step, traces.__setitem__, job.watch.trace_steps, retry, self.start, keeper
         )
-        given = assembly.branched, self.dataset, job.recipe, job.settings, callbacks, self.pool
+        given = assembly.branched, self.sampled, job.recipe, job.settings, callbacks, self.pool
         try:
             history = train(*given, plan.pass_limit)
         except TrainingDiverged as error:

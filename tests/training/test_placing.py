@@ -1,0 +1,101 @@
+"""References whose captions say the place, and references that are moved."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from purecc_pack.purecc.text.texts import parse_caption
+from purecc_pack.purecc.training.dataset import ConceptItem
+from purecc_pack.purecc.training.placing import AUTO, MOVE, OFF, SAY, VERSIONS, place_references, share_a_place
+
+H, W, PIXELS = 8, 24, 4
+
+
+def item(*centres, caption="a [v] robot on sand", width=4, weight=1):
+    """A reference with a variant for each centre: latents count the columns, 1 where the concept is."""
+    latents = torch.arange(1.0, W + 1).expand(len(centres), 2, H, W).clone()
+    mask = torch.zeros(len(centres), 1, H, W)
+    for k, centre in enumerate(centres):
+        mask[k, :, 2:6, centre - width // 2 : centre + width // 2] = 1
+    image = torch.arange(0.0, W * PIXELS).view(1, -1, 1).expand(H * PIXELS, -1, 3)
+    return ConceptItem(latents, parse_caption(caption, "robot"), image, mask, weight)
+
+
+def placed(items, choice, patch=2):
+    return place_references(items, choice, patch, seed=3)
+
+
+def test_off_leaves_them_as_they_are():
+    items = [item(6), item(12)]
+    assert placed(items, OFF).items == tuple(items)
+
+
+def test_the_caption_says_the_place_of_the_mask():
+    items = [item(6), item(12), replace(item(18), mask=None), replace(item(12), mask=torch.ones(1, 1, H, W))]
+    made = placed(items, SAY)
+    told = ["a [v] robot on the left on sand", "a [v] robot in the middle on sand", *["a [v] robot on sand"] * 2]
+    assert [i.texts.complete for i in made.items] == told and made.said == 2 and not made.moved
+    assert all(a.latents is b.latents for a, b in zip(made.items, items, strict=True))
+
+
+def test_variants_at_other_places_become_references_of_their_own():
+    items = [item(6, 18, weight=2), replace(item(6, 18), mask=None)]
+    made = placed(items, SAY)
+    assert [i.texts.complete.split(" on sand")[0] for i in made.items[:2]] == [
+        "a [v] robot on the left",
+        "a [v] robot on the right",
+    ]
+    assert [i.weight for i in made.items] == [2, 2, 2], "each of two variants as often as before"
+
+
+@pytest.mark.parametrize(("centres", "shared"), [((11, 12, 13), True), ((6, 12, 18), False), ((8, 12), True)])
+def test_auto_moves_references_that_share_a_place(centres, shared):
+    items = [item(c) for c in centres]
+    assert share_a_place(items) is shared
+    assert len(placed(items, AUTO).items) == len(items) * (VERSIONS if shared else 1)
+    assert len(placed(items, MOVE).items) == len(items) * VERSIONS
+    without = [*items, replace(items[0], mask=None)]
+    assert not share_a_place(without) and len(placed(without, AUTO).items) == len(without)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_moved_references_are_whole_shifted_by_patches_and_say_where(patch):
+    (versions,) = placed([item(12)], MOVE, patch).versions
+    assert len(versions) == VERSIONS and len({float(v.mask.argmax()) for v in versions}) >= 3
+    words = set()
+    for version in versions:
+        columns = version.mask[0, 0].any(0).nonzero()[:, 0]
+        by = int(columns[0]) - 10
+        assert len(columns) == 4 and by % patch == 0, "all of the thing, by whole patches"
+        inside = version.latents[0, 0, 0, columns]
+        assert torch.equal(inside, torch.arange(11.0, 15.0)), "latents and mask go together"
+        assert version.latents.min() >= 1 and version.latents.shape == (1, 2, H, W)
+        assert int(version.image[0, int(columns[0]) * PIXELS, 0]) == 10 * PIXELS, "so does the image that is shown"
+        place = (float(columns.float().mean()) + 0.5) / W
+        word = "left" if place < 0.4 else "right" if place > 0.6 else "middle"
+        assert f" the {word} on sand" in version.texts.complete
+        words.add(word)
+    assert words == {"left", "middle", "right"}
+
+
+def test_what_comes_in_is_no_part_of_the_concept():
+    at_edge = item(12)
+    at_edge.mask[..., 0] = 0.4  # a soft mask that touches the side
+    for version in placed([at_edge], MOVE).items:
+        assert (version.mask > 0.39).sum() <= (at_edge.mask > 0.39).sum()
+
+
+def test_what_cannot_be_moved_stays_and_is_sampled_as_often():
+    cut = item(2)
+    silent = item(12, caption="a [v] robot to the left of a tree")
+    made = placed([item(12), cut, silent, replace(item(12), mask=None)], MOVE)
+    assert [len(v) for v in made.versions] == [VERSIONS, 1, 1, 1] and len(made.moved) == 1
+    assert [sum(i.weight for i in v) for v in made.versions] == [VERSIONS] * 4
+    assert made.versions[1][0].texts.complete == "a [v] robot on the left on sand"
+    assert made.versions[2][0].texts == silent.texts
+
+
+def test_the_same_seed_gives_the_same_places():
+    first, again = (placed([item(12), item(11)], AUTO).items for _ in range(2))
+    assert all(torch.equal(a.latents, b.latents) and a.texts == b.texts for a, b in zip(first, again, strict=True))
