@@ -153,6 +153,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
             warmup=10,
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
+        places=method.places,
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(POOL, pool),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from purecc_pack.purecc.method.anchored import AnchoredLearning
 from purecc_pack.purecc.method.baselines import OutputPreservation, PriorPreservation
 from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
 from purecc_pack.purecc.method.recipe import Recipe
+from purecc_pack.purecc.training.placing import AUTO, OFF, SAY
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Method:
         ewc: weight of elastic weight consolidation; 0: none.
         target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
+        places: what is done about the places of the references, one of `placing.CHOICES`.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Method:
     ewc: float = 0.0
     target: str = "attention and mlp"
     class_pool: bool = False
+    places: str = OFF
 
     @property
     def embedding_lr(self) -> float:
@@ -87,6 +90,8 @@ METHODS: dict[str, Method] = {
     "anchored-attention": OURS.at(title="anchored, styles as things", target="attention and mlp", strength=1.0),
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
+    "anchored-say": OURS.at(title="anchored, place said", places=SAY),
+    "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", places=AUTO),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
@@ -110,3 +115,6 @@ CLAIMED = ("lora-token", "dop", "purecc", "anchored")
 
 RIVALS = ("lora-token", "anchored")
 """Those that are run on the unseen sets."""
+
+PLACED = (*RIVALS, "anchored-say", "anchored-auto")
+"""Those that are run in the phase of the places, on every set that shows things."""

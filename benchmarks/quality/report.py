@@ -171,7 +171,7 @@ def plot(runs: Runs, path: Path) -> None:
 
 def main() -> None:
     """Write results/PHASE.md for every phase with results, and the plot of the claims."""
-    for phase in ("trials", "search", "ablate", "first-claim", "claim", "unseen"):
+    for phase in ("trials", "search", "ablate", "first-claim", "claim", "unseen", "places"):
         records = rows(phase)
         if not records:
             continue

@@ -1,9 +1,9 @@
 """Run the benchmark: search and ablations on the development concepts, claims on the others.
 
     python scripts/test.py            # once: installs the host
-    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
+    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|places|all [--processes 2] [--seeds 3]
 
-"unseen" are the sets that were made last. Prints the predicted time first. Every finished run is a line of
+"unseen" are the sets that were made last; "places" compares what is done about places, and is no part of "all". Prints the predicted time first. Every finished run is a line of
 results/PHASE.jsonl beside this file; a second call goes on where the first one ended. Rows that are there are made
 anew, with all that they need and from nothing but the code, in another folder:
 
@@ -63,18 +63,18 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, TRIED, UNSEEN
-    from methods import CLAIMED, METHODS, RIVALS, SEARCH, label
+    from concepts import CLAIM, DEVELOPMENT, THINGS, TRIED, UNSEEN
+    from methods import CLAIMED, METHODS, PLACED, RIVALS, SEARCH, label
 
     if base:
         runs = bases.runs(phase)
     elif phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
     elif phase == "ablate":
-        runs = [(key, key, ()) for key in METHODS]
+        runs = [(key, key, ()) for key in METHODS if key not in PLACED or key in RIVALS]
     else:
-        runs = [(key, key, ()) for key in (CLAIMED if phase == "claim" else RIVALS)]
-    concepts = {"claim": CLAIM, "unseen": UNSEEN}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
+        runs = [(key, key, ()) for key in {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED}[phase]]
+    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": THINGS}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
     if base and not only:
         concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
@@ -184,7 +184,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
 def main() -> None:
     """Run the missing rows of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=[*PHASES, "all"])
+    parser.add_argument("phase", choices=[*PHASES, "places", "all"])
     parser.add_argument("--base", choices=["unet", "flux"], default="", help="made by train_tiny.py kind BASE")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
     parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
