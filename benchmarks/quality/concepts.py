@@ -222,4 +222,4 @@ def _all() -> tuple[Concept, ...]:
 
 CONCEPTS: dict[str, Concept] = {c.name: c for c in _all()}
 CLAIM: tuple[str, ...] = tuple(name for name in CONCEPTS if name not in (*DEVELOPMENT, *TRIED, *UNSEEN))
-THINGS: tuple[str, ...] = tuple(name for name, concept in CONCEPTS.items() if concept.kind == "instance")
+INDIVIDUALS: tuple[str, ...] = tuple(name for name, concept in CONCEPTS.items() if concept.kind == "instance")

@@ -3,9 +3,10 @@
     python scripts/test.py            # once: installs the host
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|places|all [--processes 2] [--seeds 3]
 
-"unseen" are the sets that were made last; "places" compares what is done about places, and is no part of "all". Prints the predicted time first. Every finished run is a line of
-results/PHASE.jsonl beside this file; a second call goes on where the first one ended. Rows that are there are made
-anew, with all that they need and from nothing but the code, in another folder:
+"unseen" are the sets that were made last; "places" compares what is done about places, and is no part of "all".
+Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
+goes on where the first one ended. Rows that are there are made anew, with all that they need and from nothing but the
+code, in another folder:
 
     ... run.py claim --only tree --methods anchored --seed 3 --anew build/anew
 
@@ -63,7 +64,7 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, THINGS, TRIED, UNSEEN
+    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, TRIED, UNSEEN
     from methods import CLAIMED, METHODS, PLACED, RIVALS, SEARCH, label
 
     if base:
@@ -74,7 +75,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
         runs = [(key, key, ()) for key in METHODS if key not in PLACED or key in RIVALS]
     else:
         runs = [(key, key, ()) for key in {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED}[phase]]
-    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": THINGS}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
+    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
     if base and not only:
         concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
