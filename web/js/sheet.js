@@ -96,7 +96,7 @@ export class Sheet {
     const cards = [...this.grid.children].map((card) => card.offsetTop + card.offsetHeight);
     const inside = Math.max(0, ...cards) - (this.grid.firstElementChild?.offsetTop ?? 0);
     const height = Math.min(TALLEST, inside) + this.title.parentElement.offsetHeight + PADDING;
-    this.element.style.height = `${height}px`;
+    this.element.style.height = this.element.style.maxHeight = `${height}px`; // Vue nodes heed the second alone
     if (height === this.height) return;
     const before = this.height;
     this.height = height;

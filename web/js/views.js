@@ -26,11 +26,13 @@ export function everyNode(graph = app.rootGraph ?? app.graph) {
  *  called with every change of the height, in CSS pixels. Returns the view. */
 export function attach(node, name, make) {
   let added = 0;
-  bare.set(node, bare.get(node) ?? node.size[1]);
+  const before = node.size[1];
+  bare.set(node, bare.get(node) ?? before);
   const vue = () => window.LiteGraph?.vueNodesMode;
   const grow = (more) => {
+    const from = added ? node.size[1] : before; // the host may have made room for the empty view
     added += more;
-    node.setSize([node.size[0], node.size[1] + more]);
+    node.setSize([node.size[0], from + more]);
     node.setDirtyCanvas(true, true);
   };
   const view = make((more) => {
