@@ -75,7 +75,9 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
         runs = [(key, key, ()) for key in METHODS if key not in PLACED or key in RIVALS]
     else:
         runs = [(key, key, ()) for key in {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED}[phase]]
-    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS}.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))
+    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS}.get(
+        phase, (*DEVELOPMENT, *(TRIED if only else ()))
+    )
     if base and not only:
         concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
