@@ -12,7 +12,8 @@ from ..purecc.host.models.adapter_folders import is_taken
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.training.autosave import Saving
 from ..purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
-from ..purecc.host.training.node_run import Keeping, NodeRef, run
+from ..purecc.host.training.keeping import Keeping
+from ..purecc.host.training.node_run import NodeRef, run
 from ..purecc.host.training.offers import prompt_hash
 from ..purecc.host.training.presets import CUSTOM, preset_values
 from ..purecc.host.training.queue_checks import check_saving, first_fault, wrong_wire

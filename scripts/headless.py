@@ -6,7 +6,7 @@ import logging
 import struct
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from client import ExecutionError, Interrupted, PromptError, explain
@@ -24,15 +24,18 @@ class Headless:
         base: the folder with models, input and output; None: the tree itself.
         pack: the folder of this pack, loaded if the base has no copy of it.
         cpu: stay on the CPU; None: only where there is no GPU.
+        gpu: number of the GPU to use; None: the first.
     """
 
-    def __init__(self, comfyui: Path, base: Path | None, pack: Path, cpu: bool | None = None):
+    def __init__(self, comfyui: Path, base: Path | None, pack: Path, cpu: bool | None = None, gpu: int | None = None):
         sys.path.insert(0, str(comfyui))
         from comfy.cli_args import args
 
         if base is not None:
             args.base_directory = str(base)
-        args.cpu = _without_gpu() if cpu is None else cpu
+        self._cpu = args.cpu = _without_gpu() if cpu is None else cpu
+        if gpu is not None and not args.cpu:
+            _choose(gpu)
         import execution
         import server
 
@@ -57,13 +60,20 @@ class Headless:
         shown = self._host.NODE_DISPLAY_NAME_MAPPINGS
         return {name: _info(node, shown.get(name, name)) for name, node in self.nodes.items()}
 
-    def run(self, prompt: dict, workflow: dict | None = None, on_event: Event | None = None) -> dict:
+    def run(
+        self,
+        prompt: dict,
+        workflow: dict | None = None,
+        on_event: Event | None = None,
+        only: Sequence[str] | None = None,
+    ) -> dict:
         """Run an API-format prompt to its end and return its outputs, {node id: ui output}.
 
         Args:
             prompt: {node id: {"class_type", "inputs"}}.
             workflow: the UI-format workflow, which is embedded in saved images.
             on_event: called with every event (name, data) of the host.
+            only: nodes to run, with what they need; None: all outputs.
 
         Raises:
             PromptError: it is invalid, or a part of it.
@@ -77,7 +87,7 @@ class Headless:
         extra = {"client_id": CLIENT} | ({"extra_pnginfo": {"workflow": workflow}} if workflow else {})
         self._listener = on_event or (lambda name, data: None)
         self._server.last_prompt_id = prompt_id
-        self._executor.execute(prompt, prompt_id, extra, outputs)
+        self._executor.execute(prompt, prompt_id, extra, outputs if only is None else list(only))
         for name, data in self._executor.status_messages:
             if name == "execution_error":
                 raise ExecutionError(data)
@@ -87,8 +97,7 @@ class Headless:
 
     def stop(self) -> None:
         """Ask the training runs that are under way to stop after the current step and keep their results."""
-        package = self.nodes["PureCCPureLearning"].__module__.rpartition(".nodes.")[0]
-        for run in importlib.import_module(f"{package}.purecc.host.ui.live_runs").RUNS.all():
+        for run in self._of_pack("purecc.host.ui.live_runs").RUNS.all():
             if not run.ended:
                 run.request("stop")
 
@@ -97,13 +106,29 @@ class Headless:
         self._host.interrupt_processing()
 
     def folders(self, out: Path) -> None:
-        """Have images, adapters and embeddings saved in folders of `out`: output, loras, embeddings."""
+        """Have adapters and embeddings saved in folders of `out`: loras, embeddings."""
         import folder_paths
 
-        folder_paths.set_output_directory(str(out / "output"))
         for kind in ("loras", "embeddings"):
             (out / kind).mkdir(parents=True, exist_ok=True)
             folder_paths.add_model_folder_path(kind, str(out / kind), is_default=True)
+
+    def use(self, images: Path, states: Path) -> None:
+        """Have images and the states of runs saved in these folders from now on."""
+        import folder_paths
+
+        folder_paths.set_output_directory(str(images))
+        folder_paths.folder_names_and_paths["purecc_states"] = [str(states)], set()
+
+    def join(self):
+        """Train together with the other processes of this launch, and return the pack's module `parallel`."""
+        parallel = self._of_pack("purecc.training.parallel")
+        parallel.join(self._cpu)
+        return parallel
+
+    def _of_pack(self, module: str):
+        package = self.nodes["PureCCPureLearning"].__module__.rpartition(".nodes.")[0]
+        return importlib.import_module(f"{package}.{module}")
 
     def _send(self, event, data, sid=None) -> None:
         if isinstance(event, str):
@@ -117,6 +142,13 @@ def _without_gpu() -> bool:
     import torch
 
     return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+
+
+def _choose(gpu: int) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(gpu % torch.cuda.device_count())
 
 
 def _info(node: type, shown: str) -> dict:

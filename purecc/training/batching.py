@@ -31,6 +31,11 @@ class StepSamples:
     anchor: Samples | None = None
     coins: tuple[bool, ...] = ()
 
+    def rows(self, part: slice) -> StepSamples:
+        """Return some rows of the batch."""
+        pool, anchor = (None if samples is None else _rows(samples, part) for samples in (self.pool, self.anchor))
+        return StepSamples(_rows(self.references, part), pool, anchor, self.coins[part])
+
     def of(self, text: Text) -> Samples:
         """Return the samples that a kind of text is run on."""
         found = {"pool": self.pool, "anchor": self.anchor}.get(text, self.references)
@@ -70,6 +75,10 @@ def noised(stream: Iterator[Batch], settings: Settings, field: VelocityField, ge
     t = field.path.sample_times(len(x1), generator, settings.density, settings.shift)
     x0, x1, t, mask = (a.to(field.device) for a in (batch.x0.float(), x1, t, batch.mask))
     return Samples(batch.texts, interpolate(x0, x1, t), t, weighted(field.path, target_velocity(x0, x1), t), mask)
+
+
+def _rows(samples: Samples, part: slice) -> Samples:
+    return Samples(samples.texts[part], samples.x_t[part], samples.t[part], samples.target[part], samples.mask[part])
 
 
 def weighted(path: NoisePath, v: Tensor, t: Tensor) -> Tensor:

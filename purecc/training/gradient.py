@@ -13,6 +13,7 @@ from ..method.recipe import LEARNER, Pass, Recipe, Samples, Terms
 from ..text.texts import ConceptTexts, class_prompt
 from .batching import StepSamples, weighted
 from .branched_model import BranchedModel
+from .parallel import ALONE, Ranks
 from .settings import Settings
 
 
@@ -80,7 +81,7 @@ def unscale(parameters: Sequence[Tensor], scale: float) -> None:
 
 
 def read(
-    done: Sequence[Done], norm: Tensor, number: int, settings: Settings
+    done: Sequence[Done], norm: Tensor, number: int, settings: Settings, ranks: Ranks = ALONE
 ) -> tuple[dict[str, float], tuple[float, ...]]:
     """Return losses and scales of a step, see `Step`; all are read at once, since every reading waits for the device.
 
@@ -90,16 +91,19 @@ def read(
     named = [{"total": batch.terms.total, **batch.terms.parts} for batch in done]
     scales = [parts["lambda"] for parts in named if "lambda" in parts]
     means = [value.mean() for parts in named for value in parts.values()]
-    length, *values = torch.cat([torch.stack([norm, *means]), *scales]).tolist()
-    numbers = iter(values)
+    values = ranks.gather(torch.cat([torch.stack([norm, *means]), *scales])).tolist()
+    own = len(values) // ranks.count
+    of_ranks = [iter(values[k : k + own]) for k in range(0, len(values), own)]
+    length = max(next(numbers) for numbers in of_ranks)  # the same for all
     sums = dict.fromkeys(named[0], 0.0)
     for parts in named:
         for name in parts:
-            sums[name] += next(numbers) / len(done)
+            sums[name] += sum(next(numbers) for numbers in of_ranks) / ranks.count / len(done)
     for what, value in (("loss", sums["total"]), ("gradient", length)):
         if not math.isfinite(value):
             raise TrainingDiverged(_why(number, settings, what), number)
-    return sums, tuple(numbers)
+    sizes = [len(part) for part in scales]
+    return sums, tuple(next(numbers) for size in sizes for numbers in of_ranks for _ in range(size))
 
 
 def _evaluate(

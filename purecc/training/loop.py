@@ -18,6 +18,7 @@ from .dataset import Batches, ConceptDataset, ConceptItem
 from .gradient import Done, TrainingDiverged, gradient, read, text_of, unscale
 from .history import History, Step
 from .optimiser import Optimiser
+from .parallel import ALONE, Ranks, Verdict
 from .settings import Settings
 from .state import Keeper, KeepsNothing, LoopState, Moment
 
@@ -40,6 +41,7 @@ class Callbacks:
             the same samples, and for the steps after it; or raises.
         start: the state to go on from; None: the first step.
         keeper: keeps states.
+        ranks: the processes that train together; every one gets the whole batch and takes its rows.
     """
 
     on_step: Callable[[History], bool | None] = lambda history: None
@@ -48,6 +50,7 @@ class Callbacks:
     on_error: Callable[[int, Exception], int | None] = _raise
     start: LoopState | None = None
     keeper: Keeper = field(default_factory=KeepsNothing)
+    ranks: Ranks = ALONE
 
 
 def train(
@@ -89,6 +92,7 @@ def train(
     moment = Moment(Optimiser(branched, settings), generator, streams, pass_limit=pass_limit)
     if callbacks.start is not None:
         moment.restore(callbacks.start)
+    callbacks.ranks.begin(moment.optimiser.parameters, len(moment.history.steps))
     moment.mark()
     try:
         _steps(
@@ -119,8 +123,9 @@ def _steps(
     history, began = moment.history, time.perf_counter() - moment.history.seconds
     if not moment.observed and _observed(moment, settings, callbacks):
         return
+    rows = callbacks.ranks.rows(settings.batch)
     for number in range(len(history.steps) + 1, settings.steps + 1):
-        batch = [sample() for _ in range(settings.accumulation)]
+        batch = [sample().rows(rows) for _ in range(settings.accumulation)]
         done, losses, scales = _gradients(moment, batch, branched, recipe, settings, callbacks)
         if number in callbacks.trace_steps:
             callbacks.on_trace(number, done.trace())
@@ -140,23 +145,31 @@ def _gradients(
     callbacks: Callbacks,
 ) -> tuple[Done, dict[str, float], tuple[float, ...]]:
     """Compute the gradients of a step, again with less at once where that fails; return its last batch and figures."""
-    number, parameters = len(moment.history.steps) + 1, moment.optimiser.parameters
+    number, parameters, ranks = len(moment.history.steps) + 1, moment.optimiser.parameters, callbacks.ranks
     while True:
         moment.optimiser.clear()
+        done, verdict = [], Verdict.GO
         try:
             done = [gradient(branched, recipe, samples, settings, moment.pass_limit) for samples in batch]
             unscale(parameters, branched.field.loss_scale)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
-            return done[-1], *read(done, norm, number, settings)
         except Exception as error:
-            moment.pass_limit = callbacks.on_error(number, error)
+            verdict = Verdict.AGAIN
+            with ranks.telling():
+                moment.pass_limit = callbacks.on_error(number, error)
+        if ranks.agree(verdict) is Verdict.AGAIN:
             moment.history.rescued = (*moment.history.rescued, number)
+            continue
+        ranks.average(parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
+        return done[-1], *read(done, norm, number, settings, ranks)
 
 
 def _observed(moment: Moment, settings: Settings, callbacks: Callbacks) -> bool:
     """Let the caller look at the latest step, and return whether training ends with it."""
     moment.observed = False
-    ends = bool(callbacks.on_step(moment.history))
+    with callbacks.ranks.telling():
+        ends = bool(callbacks.on_step(moment.history))
+    ends = callbacks.ranks.agree(Verdict.STOP if ends else Verdict.GO) is Verdict.STOP
     moment.observed = True
     last = moment.history.steps[-1].number
     moment.history.stopped = ends and last < settings.steps

@@ -113,3 +113,90 @@ def test_ctrl_c_stops_and_keeps(folder):
 def test_what_the_workflow_has_not_is_named(folder, argument, said):
     code, out = run(folder, "--set", argument)
     assert code == 2 and said in out
+
+
+def step_of(folder: Path) -> int:
+    """The latest step of which the run of any concept has left a state."""
+    states = (folder / "out" / "states").glob("*/*.safetensors")
+    return max((int(path.name.split(".")[-2]) for path in states), default=0)
+
+
+def wait_for(there, *processes: subprocess.Popen) -> None:
+    until = time.monotonic() + 300
+    while not there():
+        assert time.monotonic() < until
+        ended = [process for process in processes if process.poll() is not None]
+        assert not ended, ended[0].communicate()[0]
+        time.sleep(0.05)
+
+
+def test_a_process_is_killed_and_another_goes_on_with_its_concept(folder):
+    """kill -9 of one of two in mid-run; the other loses no more than the steps since the last state."""
+    (folder / "table.csv").write_text("name,folder,4.seed,4.steps\none,robots,1,100000\ntwo,robots,2,2\n")
+    command = ["--concepts", str(folder / "table.csv"), "--set", "4.state_every=0.001"]
+    first = started(folder, *command)
+    wait_for(lambda: step_of(folder) >= 2, first)
+    first.kill()
+    first.wait()
+    had = step_of(folder)
+    second = started(folder, *command)
+    wait_for(lambda: step_of(folder) > had, second)
+    second.send_signal(signal.SIGTERM)
+    said, _ = second.communicate(timeout=600)
+    assert second.returncode == 143, said
+    entries = report(folder)
+    assert entries["one"]["state"] == "cancelled" and step_of(folder) > had
+    queue = [json.loads(path.read_text()) for path in sorted((folder / "out" / "queue").glob("one*.[0-9]*"))]
+    events = [(event["event"], event.get("deaths"), event.get("state")) for event in queue]
+    assert events == [("claim", 0, None), ("claim", 1, None), ("end", None, "left")], events
+    assert "two" not in entries, "it was told to end before"
+
+
+def test_two_processes_of_a_launch_train_one_adapter_and_go_on_after_a_kill(folder):
+    """Under `accelerate launch`: one rank is killed, the launch ends, and a second one goes on from the state."""
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [sys.executable, "-m", *launch, str(ROOT / "scripts" / "train.py"), str(folder / "graph.json"), "--cpu"]
+    command += ["--base", str(folder / "base"), "--out", str(folder / "out"), "--set", "4.state_every=0.001"]
+    command += ["--set", "4.batch_size=1", "--set", "4.name=shared"]
+
+    def begun(steps: int) -> subprocess.Popen:
+        together = [*command, "--set", f"4.steps={steps}"]
+        return subprocess.Popen(together, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    first = begun(100000)
+    wait_for(lambda: step_of(folder) >= 2, first)
+    os.kill(rank_of(first.pid, "1"), signal.SIGKILL)
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode != 0, said
+    had = step_of(folder)
+    second = begun(100000)
+    wait_for(lambda: step_of(folder) > had, second)
+    for rank in ("0", "1"):
+        os.kill(rank_of(second.pid, rank), signal.SIGINT)
+    said, _ = second.communicate(timeout=300)
+    entry = report(folder)["shared"]
+    assert entry["state"] == "stopped" and (folder / "out" / "loras" / "shared.safetensors").is_file(), said
+    (recipe,) = {key: value for key, value in metadata(folder, "shared").items() if key == "purecc.recipe"}.values()
+    assert json.loads(recipe)["settings"]["batch"] == 2
+    assert entry["state"] == "stopped"
+
+
+def rank_of(launcher: int, rank: str) -> int:
+    """The process of a rank that a launcher started."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(path.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            environment = path.joinpath("environ").read_bytes().decode().split("\0")
+        except (OSError, IndexError):
+            continue
+        if parent == launcher and f"RANK={rank}" in environment:
+            return int(path.name)
+    raise AssertionError(f"rank {rank} is not there")
+
+
+def metadata(folder: Path, name: str) -> dict:
+    from safetensors import safe_open
+
+    with safe_open(folder / "out" / "loras" / f"{name}.safetensors", "pt") as file:
+        return file.metadata()

@@ -11,6 +11,7 @@ from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
+from ...training.parallel import Ranks
 from ...training.placing import OFF
 from ...training.settings import Settings
 from ..families import family_of
@@ -145,6 +146,15 @@ class Job:
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
         places = self.places if recipe.needs_mask else OFF
         return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, places=places)
+
+    def of_all(self, ranks: Ranks) -> Job:
+        """Return the job of several processes that train together, each with a batch of this job's."""
+        return replace(self, settings=replace(self.settings, batch=self.settings.batch * ranks.count))
+
+    def of_one(self, ranks: Ranks) -> Job:
+        """Return the part of one process in a job of several: its rows; only the first measures and samples."""
+        settings = replace(self.settings, batch=self.settings.batch // ranks.count)
+        return replace(self, settings=settings, watch=self.watch if ranks.first else WatchSpec())
 
     def _measured(self, recipe: Recipe) -> WatchSpec:
         watch, settings = self.watch, self.settings

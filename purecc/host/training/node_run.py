@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 
@@ -20,6 +20,7 @@ from ...adapters.picture import shown_for
 from ...sheets.canvas import image
 from ...sheets.mask_overlay import tiled
 from ...text.texts import validate_name
+from ...training import parallel
 from ...training.dataset import ConceptDataset
 from ...training.history import History, Step
 from ...training.previews import Preview
@@ -32,12 +33,12 @@ from ..ui.live_runs import RUNS
 from ..ui.node_progress import NodeProgress
 from ..ui.run_state import CANCELLED, FAILED, FINISHED, STOPPED, About
 from ..ui.samples import Sample
-from .autosave import Saver, Saving
+from .autosave import Saver
 from .find_masks import pictures
 from .job import Job
+from .keeping import Keeping
 from .listener import Requests
 from .out_of_memory import skip_if_out_of_memory
-from .resuming import Resumer, Resuming
 from .session import Outcome, customise
 from .traces import save_traces
 
@@ -57,21 +58,6 @@ class NodeRef:
     workflow: str | None = None
     notes: tuple[Message, ...] = ()
     prompt: str = ""
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """What a run writes while it trains, and what it goes on from.
-
-    Attributes:
-        saving: adapters.
-        resuming: states.
-        train_on: the adapter to go on from.
-    """
-
-    saving: Saving = field(default_factory=Saving)
-    resuming: Resuming = field(default_factory=Resuming)
-    train_on: Adapter | None = None
 
 
 def run(
@@ -98,7 +84,8 @@ def run(
         The adapter, and a LOSS_MAP: "loss" as the host's own nodes have it, and more; see `loss_map`.
     """
     validate_name(job.name)
-    keeping = keeping or Keeping()
+    ranks = parallel.ours()
+    keeping = (keeping or Keeping()).of(ranks)
     keeping.saving.check(job.watch.drift_every, job.watch.drift_prompts)
     about = About(node.id, node.workflow, title, job.name, job.settings.steps, models.vae is not None)
     live = LiveRun(about, partial(send, "purecc.run"), _memory)
@@ -112,7 +99,7 @@ def run(
         extractor, unused = None, Message("note_extractor_unused")
         logging.info("PureCC, %s %r: %s", title, job.name, unused)
         listener.note(unused)
-    resumer = Resumer(keeping.resuming, job.name, listener.note, node.prompt, keeping.train_on, saver)
+    resumer = keeping.resumer(ranks, job.name, listener.note, node.prompt, saver)
     steering = LiveSteering(live, saver)
 
     def trained() -> Outcome:

@@ -205,6 +205,22 @@ class Resumer:
         self.note(Message("note_state_not_saved", {"step": state.step, "error": str(error)}), "state")
 
 
+class Follower(Resumer):
+    """Goes on from the states that the first of several processes writes, and writes none."""
+
+    def after(self, capture: Capture) -> None:
+        """Write nothing."""
+
+    def broken(self, capture: Capture, error: BaseException) -> None:
+        """Write nothing."""
+
+    def ended(self, capture: Capture) -> None:
+        """Hold on to nothing."""
+
+    def finish(self, adapter: Adapter) -> None:
+        """Remove nothing."""
+
+
 def _read(file: StateFile) -> LoopState | None:
     try:
         return file.read()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...adapters.files import Adapter
 from ...method.recipe import LEARNER
+from ...training import parallel
 from ...training.dataset import ConceptDataset, ConceptItem
 from ...training.history import History
 from ...training.loop import Callbacks, TrainingDiverged, train
@@ -102,7 +103,7 @@ def prepared(
 ) -> Iterator[Session]:
     """Yield a run just before its first step, and free its private copies on leaving; see `customise`."""
     check_model(models.model)
-    job = job.resolve(dataset, models.model)
+    job = job.resolve(dataset, models.model).of_all(parallel.ours())
     check_settings(job)
     check_images(dataset)
     check_extractor(models.clip, job.recipe, extractor, dataset.class_word)
@@ -168,21 +169,21 @@ class Session:
 
     def train(self, listener: Listener, steering: Steering | None = None) -> Outcome:
         """Run the steps; see `customise`."""
-        assembly, job = self.assembly, self.job
+        assembly, job, ranks = self.assembly, self.job, parallel.ours()
+        own = job.of_one(ranks)
         traces: dict[int, dict[str, Tensor]] = {}
-        observation = Observation(assembly, self.dataset, job, listener, steering or Unsteered(), self.adapter)
+        observation = Observation(assembly, self.dataset, own, listener, steering or Unsteered(), self.adapter)
         listener.phase(Phase.TRY_PASS)
         with explain_out_of_memory("trying a pass"):
-            plan = timed(planned(assembly, self.dataset, job), assembly, self.dataset, job)
+            plan = timed(planned(assembly, self.dataset, own), assembly, self.dataset, own)
         logging.info("PureCC, %r: %s.", job.name, plan)
         tell(plan, listener)
         retry = OutOfMemoryRetry(assembly.field, plan.pass_limit, listener.note, partial(give_way, assembly, listener))
         if self.start is not None and self.start.history.rescued:
             retry.reduce()
         keeper = self.resumer or KeepsNothing()
-        callbacks = Callbacks(
-            observation.after_step, traces.__setitem__, job.watch.trace_steps, retry, self.start, keeper
-        )
+        traced = traces.__setitem__, own.watch.trace_steps
+        callbacks = Callbacks(observation.after_step, *traced, retry, self.start, keeper, ranks)
         given = assembly.branched, self.sampled, job.recipe, job.settings, callbacks, self.pool
         try:
             history = train(*given, plan.pass_limit)

@@ -28,6 +28,8 @@ RUNS = 8
 """Runs of which states are kept; those of the oldest are deleted."""
 KEPT = 20
 """States of finished runs that are kept on request."""
+FOLDER = "purecc_states"
+"""Kind of folder in the host's list; scripts/headless.py names it."""
 
 _FIGURES = ("lr", "seconds", "drift")
 
@@ -73,11 +75,15 @@ class StateFolder:
     """The states of runs in a folder; only files that it wrote are read and deleted.
 
     Args:
-        folder: made when the first state is written; None: that of this pack among the user's files of the host.
+        folder: made when the first state is written; None: the host's folder of the kind `FOLDER` where a script has
+            named one, else that of this pack among the user's files of the host. Kept states are always in the latter.
     """
 
     def __init__(self, folder: Path | str | None = None):
-        self.folder = Path(folder or Path(folder_paths.get_system_user_directory("purecc")) / "states")
+        users = Path(folder or Path(folder_paths.get_system_user_directory("purecc")) / "states")
+        named = folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0]
+        self.folder = Path(named[0]) if named and not folder else users
+        self._kept = users / "kept"
 
     def write(self, state: LoopState, identity: Identity, about: Mapping[str, Any]) -> Path:
         """Write a state of a run, and delete all but the latest two of it.
@@ -99,14 +105,14 @@ class StateFolder:
 
     def keep(self, state: LoopState, identity: Identity, about: Mapping[str, Any], adapter: str) -> Path:
         """Write the last state of a run for its adapter, by the adapter's id; raises as `write`."""
-        path = self.folder / "kept" / f"{about['name']}.{adapter[:32]}.safetensors"
+        path = self._kept / f"{about['name']}.{adapter[:32]}.safetensors"
         self._write(path, state, identity, about)
         self._delete(sorted(path.parent.glob("*.safetensors"), key=_age)[KEPT:])
         return path
 
     def kept(self, adapter: str) -> StateFile | None:
         """Return the state that was kept for an adapter, by its id."""
-        return next(self._files((self.folder / "kept").glob(f"*.{adapter[:32]}.safetensors")), None)
+        return next(self._files(self._kept.glob(f"*.{adapter[:32]}.safetensors")), None)
 
     def all(self) -> list[StateFile]:
         """Return all states of runs that were broken off, the latest first."""
