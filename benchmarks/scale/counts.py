@@ -27,6 +27,8 @@ import torch  # noqa: E402
 from comfy.ldm.flux.model import Flux  # noqa: E402
 from comfy.ldm.modules import attention  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
+from speed import checkpoint  # noqa: E402
+from speed.sizes import MEDIUM  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
@@ -37,8 +39,6 @@ from purecc_pack.purecc.host.families.unet import SDXL  # noqa: E402
 from purecc_pack.purecc.method.anchored import AnchoredLearning  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
 from purecc_pack.purecc.training.pool import STEPS  # noqa: E402
-from speed import checkpoint  # noqa: E402
-from speed.sizes import MEDIUM  # noqa: E402
 
 TYPE = torch.bfloat16
 LAYERS = "attention and mlp"

@@ -1,0 +1,6 @@
+"""The scripts of the benchmark go on the path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks" / "scale"))
