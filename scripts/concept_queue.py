@@ -24,6 +24,8 @@ STALE = 120.0
 BEAT = 10.0
 DONE, LEFT = "done", "left"
 """States of an end: nobody takes the concept again; anybody may at once. After any other, later calls may."""
+WATCHED = 32
+"""Concepts at work that a process without work watches; each begins elsewhere in the list."""
 MISSES = 8
 """Concepts lost to others in a row before the folder is looked through again."""
 
@@ -141,26 +143,30 @@ class ConceptQueue:
             self._files.write(key, top[key] + 1, event)
 
     def _look(self) -> None:
-        """Find out what is free."""
+        """Find out what is free: what nobody ever had, else what was left, failed before this call or is abandoned."""
         self._looked = True
         top, finished = self._files.listing()
-        self._free.clear()
-        for key in list(self._open):
-            number = top.get(key, 0)
-            if key in finished:
-                del self._open[key]
-            elif not number:
-                self._free.append(Claim(key, 1))
-            elif (event := self._files.read(key, number)).get("event") != "end":
-                if self._abandoned(key, number, event):
-                    self._free.append(Claim(key, number + 1, event.get("deaths", 0) + 1, True))
-            elif event["state"] == DONE:
-                self._files.mark(key, number)
-                del self._open[key]
-            elif event["state"] == LEFT or event["time"] < self._clock.began:
-                self._free.append(Claim(key, number + 1, 0, True))
-            else:
-                del self._open[key]
+        for key in finished:
+            self._open.pop(key, None)
+        self._free = deque(Claim(key, 1) for key in self._open if key not in top)
+        at_work = 0
+        for key in () if self._free else list(self._open):
+            at_work += self._judge(key, top[key])
+            if at_work == WATCHED:
+                break
+
+    def _judge(self, key: str, number: int) -> bool:
+        """Look at the latest event of a concept; return whether somebody works on it."""
+        event = self._files.read(key, number)
+        if event.get("event") != "end":
+            if not self._abandoned(key, number, event):
+                return True
+            self._free.append(Claim(key, number + 1, event.get("deaths", 0) + 1, True))
+        elif event["state"] == LEFT or (event["state"] != DONE and event["time"] < self._clock.began):
+            self._free.append(Claim(key, number + 1, 0, True))
+        else:
+            del self._open[key]
+        return False
 
     def _abandoned(self, key: str, number: int, event: dict[str, Any]) -> bool:
         if self._clock.is_dead(event.get("owner", {})):

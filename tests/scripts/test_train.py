@@ -145,11 +145,10 @@ def test_a_process_is_killed_and_another_goes_on_with_its_concept(folder):
     said, _ = second.communicate(timeout=600)
     assert second.returncode == 143, said
     entries = report(folder)
-    assert entries["one"]["state"] == "cancelled" and step_of(folder) > had
+    assert entries["one"]["state"] == "cancelled" and entries["two"]["state"] == "done", "new concepts come first"
     queue = [json.loads(path.read_text()) for path in sorted((folder / "out" / "queue").glob("one*.[0-9]*"))]
     events = [(event["event"], event.get("deaths"), event.get("state")) for event in queue]
     assert events == [("claim", 0, None), ("claim", 1, None), ("end", None, "left")], events
-    assert "two" not in entries, "it was told to end before"
 
 
 def test_two_processes_of_a_launch_train_one_adapter_and_go_on_after_a_kill(folder):
