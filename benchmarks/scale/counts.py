@@ -1,4 +1,4 @@
-"""Count what a concept costs on full-sized models, on the meta device: python benchmarks/scale/counts.py (no GPU).
+"""Count what a concept costs on full-sized models, on the meta device: python benchmarks/scale/counts.py [MODEL ...].
 
 Writes results/counts.json: 10¹² floating point operations, 10⁹ bytes. The networks are the host's own classes in the
 released shapes, without weights; the LoRA has rank 4 on attention and MLP layers, as anchored learning has it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from purecc_pack.purecc.host.families.family import Family  # noqa: E402
 from purecc_pack.purecc.host.families.flux import FLUX  # noqa: E402
 from purecc_pack.purecc.host.families.sd3 import SD3  # noqa: E402
 from purecc_pack.purecc.host.families.unet import SDXL  # noqa: E402
+from purecc_pack.purecc.host.models.copies import trainable_world  # noqa: E402
 from purecc_pack.purecc.method.anchored import AnchoredLearning  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
 from purecc_pack.purecc.training.pool import STEPS  # noqa: E402
@@ -117,8 +118,7 @@ def adapted(shape: Shape) -> Iterator[tuple[nn.Module, LoraBranches]]:
     network = shape.make()
     branches = LoraBranches(network, shape.family.layers)
     branches.add("counted", LoraSpec(targets=LAYERS), seed=0)
-    with ExitStack() as stack:
-        stack.enter_context(branches.use("counted"))
+    with trainable_world(), branches.use("counted"):
         yield network, branches
 
 
@@ -167,11 +167,14 @@ def counted(name: str, pixels: int) -> dict[str, Any]:
 
 def main() -> None:
     """Count all models."""
-    found = {"run": RUN, "pool steps": STEPS, "layers": LAYERS, "rank": 4}
-    found["models"] = {name: counted(name, 1024) for name in SHAPES}
-    text = json.dumps(found, indent=1)
-    (HERE / "results" / "counts.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    path = HERE / "results" / "counts.json"
+    found = {"run": RUN, "pool steps": STEPS, "layers": LAYERS, "rank": 4, "models": {}}
+    if path.is_file():
+        found["models"] = json.loads(path.read_text(encoding="utf-8"))["models"]
+    for name in sys.argv[1:] or SHAPES:
+        found["models"][name] = counted(name, 1024)
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(name, found["models"][name], flush=True)
 
 
 if __name__ == "__main__":
