@@ -1,10 +1,10 @@
-"""Measure how long ComfyUI's start waits for the pack: the import of its modules and all that they import first.
+"""Measure how long ComfyUI's start waits for the pack.
 
 COMFYUI_PATH=/path/to/ComfyUI python benchmarks/start.py --rounds 5
 
-Each round starts ComfyUI in a new process under `python -X importtime` and ends it once its nodes are loaded. What
-ComfyUI has imported before it comes to the pack is not counted, as it is not without the pack either. A first start
-writes the compiled bytecode and is not counted.
+Each round is a new process that imports ComfyUI with its own nodes, and then loads the pack as ComfyUI does, under
+`python -X importtime`. Counted are the seconds of the processor from then on, which other processes do not lengthen.
+A first round writes the compiled bytecode and is not counted.
 """
 
 import argparse
@@ -21,13 +21,34 @@ sys.path += [str(ROOT / "scripts")]
 
 import serving  # noqa: E402
 
-LINE = re.compile(r"import time: *(\d+) \| *(\d+) \| ( *)(\S+)$", re.M)
+CHILD = """
+import asyncio, sys, time
+import comfy.options
+comfy.options.enable_args_parsing()
+import nodes, server
+server.PromptServer(asyncio.new_event_loop())
+asyncio.run(nodes.init_builtin_extra_nodes())
+began = time.process_time()
+print("pack", file=sys.stderr)
+assert asyncio.run(nodes.load_custom_node(sys.argv[-1]))
+print(time.process_time() - began)
+"""
+LINE = re.compile(r"import time: *(\d+) \| *\d+ \| *(\S+)$", re.M)
 
 
-def started(base: Path) -> str:
-    """Return what a start of ComfyUI on this base directory writes."""
-    options = ["-X", "importtime", "main.py", "--cpu", "--quick-test-for-ci", "--base-directory", str(base)]
-    options += ["--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+def started(base: Path, pack: Path) -> tuple[float, dict[str, float]]:
+    """Return the seconds that loading the pack takes, and those of each module that is imported meanwhile."""
+    options = [
+        "-X",
+        "importtime",
+        "-c",
+        CHILD,
+        "--cpu",
+        "--base-directory",
+        str(base),
+        "--whitelist-custom-nodes",
+        str(pack),
+    ]
     done = subprocess.run(
         [sys.executable, *options],
         cwd=os.environ["COMFYUI_PATH"],
@@ -37,20 +58,8 @@ def started(base: Path) -> str:
     )
     if done.returncode:
         raise RuntimeError(f"ComfyUI ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stderr
-
-
-def imports(log: str) -> dict[str, float]:
-    """Return the seconds of the pack's `nodes` and of all modules that it imports first, in order of their end."""
-    found: dict[str, float] = {}
-    rows = [(int(own), int(every), len(indent), name) for own, every, indent, name in LINE.findall(log)]
-    (end,) = (k for k, row in enumerate(rows) if re.search(r"purecc\.nodes$", row[3]))
-    depth = rows[end][2]
-    for own, every, indent, name in reversed(rows[: end + 1]):
-        if indent <= depth and found:
-            break
-        found[name] = (every if not found else own) / 1e6
-    return found
+    rows = LINE.findall(done.stderr.split("\npack\n")[1])
+    return float(done.stdout.split()[-1]), {name: int(own) / 1e6 for own, name in rows}
 
 
 def main() -> int:
@@ -60,14 +69,14 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        serving.link_pack(base)
-        started(base)
-        found = [imports(started(base)) for _ in range(rounds)]
-    totals = [next(iter(one.values())) for one in found]
+        pack = serving.link_pack(base)
+        started(base, pack)
+        found = [started(base, pack) for _ in range(rounds)]
+    totals = [total for total, _ in found]
     print("seconds:", *(f"{total:.2f}" for total in totals), f"· median {statistics.median(totals):.2f}")
-    own = {name: statistics.median(one.get(name, 0.0) for one in found) for name in [*found[-1]][1:]}
+    own = {name: statistics.median(one.get(name, 0.0) for _, one in found) for name in found[-1][1]}
     for name, seconds in sorted(own.items(), key=lambda item: -item[1])[:10]:
-        print(f"{seconds:8.3f}  {name}")
+        print(f"{seconds:8.3f}  {name.removeprefix(str(pack.parent))}")
     return 0
 
 
