@@ -1,12 +1,14 @@
 """Measure what the states of a run cost: seconds and bytes of a state beside those of a step and of the adapter.
 
-COMFYUI_PATH=/path/to/ComfyUI python benchmarks/states.py --steps 40
+COMFYUI_PATH=/path/to/ComfyUI python benchmarks/states.py --steps 40 > benchmarks/states.md
 
 An adapter of three ranks is trained on the embedded base, with a state after every step. Then states of larger adapters
 are written without training, and the weights of a base of some size are hashed, as happens once before a run.
 """
 
 import argparse
+import os
+import platform
 import statistics
 import sys
 import tempfile
@@ -31,8 +33,23 @@ from purecc_pack.purecc.host.training import identity, resuming, state_files  # 
 from purecc_pack.purecc.network.lora import LoraSpec  # noqa: E402
 from purecc_pack.purecc.tiny import concept  # noqa: E402
 
-MINUTES = 5
+MINUTES = resuming.Resuming().every
 """The default of state_every."""
+LARGEST = resuming.SHARE
+PAGE = """# What states of runs cost
+
+`benchmarks/states.py --steps {steps}` on {machine}, one thread, torch {torch}. A state is written every
+{minutes:g} minutes, or later: never before {factor:.0f} times as long as the latest one took has passed, so that states
+take at most {share:.0%} of the time. *share* is what they take at the default.
+
+Trained on the embedded base, with a state after every step:
+"""
+
+
+def every(state: float) -> tuple[float, float]:
+    """Return the minutes between two states that take so many seconds, and their share of the time."""
+    pause = max(60 * MINUTES, state / LARGEST)
+    return pause / 60, state / (pause + state)
 
 
 def trained(folder: Path, models: runs.Models, dataset, rank: int, steps: int) -> str:
@@ -64,10 +81,10 @@ def trained(folder: Path, models: runs.Models, dataset, rank: int, steps: int) -
     adapter = sum(path.stat().st_size for path in saved if path is not None)
     state = statistics.median(taken)
     step = (outcome.history.seconds - sum(taken)) / steps
-    share = state / (60 * MINUTES + state)
+    minutes, share = every(state)
     return (
         f"| {rank} | {adapter / 1e6:.2f} | {max(sizes) / 1e6:.2f} | {max(sizes) / adapter:.2f} | {step:.3f} | "
-        f"{state:.4f} | {share:.4%} |"
+        f"{state:.3f} | {minutes:.0f} | {share:.3%} |"
     )
 
 
@@ -84,7 +101,8 @@ def written(folder: Path, numbers: int) -> str:
     began = time.perf_counter()
     path = state_files.StateFolder(folder).write(state, who, {"name": "large", "total": 400})
     taken, size = time.perf_counter() - began, path.stat().st_size
-    return f"| {numbers * 4 / 1e6:.0f} | {size / 1e6:.0f} | {taken:.2f} | {taken / (60 * MINUTES + taken):.3%} |"
+    minutes, share = every(taken)
+    return f"| {numbers * 4 / 1e6:.0f} | {size / 1e6:.0f} | {taken:.2f} | {minutes:.0f} | {share:.2%} |"
 
 
 def hashed(size: int) -> float:
@@ -114,11 +132,15 @@ def main() -> None:
 
         images = [from_pil(image) for image in concept.reference_images()]
         dataset = runs.build(models, images, concept.reference_captions())
-        print("| rank | adapter, MB | state, MB | state / adapter | a step, s | a state, s | share of the time |")
-        print(f"|{'---|' * 7}")
+        machine = f"{os.cpu_count()} cores of {platform.processor() or platform.machine()}"
+        values = {"minutes": MINUTES, "factor": 1 / LARGEST, "share": LARGEST, "torch": torch.__version__}
+        print(PAGE.format(steps=options.steps, machine=machine, **values))
+        print("| rank | adapter, MB | state, MB | state / adapter | a step, s | a state, s | every, min | share |")
+        print(f"|{'---|' * 8}")
         for rank in (4, 16, 64):
             print(trained(folder, models, dataset, rank, options.steps), flush=True)
-        print(f"\n| adapter, MB | state, MB | a state, s | share of the time |\n|{'---|' * 4}")
+        print("\nWritten without training:\n")
+        print(f"| adapter, MB | state, MB | a state, s | every, min | share |\n|{'---|' * 5}")
         for numbers in (5 * 10**6, 50 * 10**6):
             print(written(folder, numbers), flush=True)
         size = 2**31

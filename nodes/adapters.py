@@ -11,6 +11,7 @@ from ..purecc.host.models.apply import apply
 from ..purecc.host.models.imports import Imported
 from ..purecc.host.models.layer_names import COMFYUI, FORMATS
 from ..purecc.host.ui.events import blocked, say
+from .checked import Node
 from .types import CATEGORY, Adapter, Extractor
 
 SLOTS = 4
@@ -18,7 +19,7 @@ MOST = 10.0
 """Largest strength of an adapter."""
 
 
-class SaveAdapter(io.ComfyNode):
+class SaveAdapter(Node):
     """Saves an adapter or extractor."""
 
     @classmethod
@@ -73,7 +74,7 @@ class SaveAdapter(io.ComfyNode):
         return io.NodeOutput(paths[0].stem, ui={"text": [str(path) for path in paths]})
 
 
-class LoadAdapter(io.ComfyNode):
+class LoadAdapter(Node):
     """Loads an adapter or extractor."""
 
     @classmethod
@@ -135,7 +136,7 @@ def _strength_fault(name: str, value: float) -> str:
     return "" if abs(value) <= MOST else f"{name} is {value:g}. Set it to a number from -{MOST:g} to {MOST:g}."
 
 
-class ApplyAdapter(io.ComfyNode):
+class ApplyAdapter(Node):
     """Applies adapters to a model."""
 
     @classmethod

@@ -4,10 +4,11 @@ from comfy_api.latest import io
 
 from ..purecc.host.data.image_tensors import from_pil
 from ..purecc.sheets.curves import paint
+from .checked import Node
 from .types import CATEGORY, LossMap
 
 
-class TrainingCurves(io.ComfyNode):
+class TrainingCurves(Node):
     """Plots loss, λ* and drift."""
 
     @classmethod

@@ -11,10 +11,11 @@ from ..purecc.host.ui.events import say, show, shown
 from ..purecc.text.captions import CaptionInput
 from ..purecc.text.class_word import class_word_fault, concept_of
 from ..purecc.text.concept import Concept
+from .checked import Node
 from .types import CATEGORY, Dataset
 
 
-class ConceptDataset(io.ComfyNode):
+class ConceptDataset(Node):
     """Builds a dataset."""
 
     @classmethod

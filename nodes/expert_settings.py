@@ -6,6 +6,7 @@ from copy import copy
 
 from comfy_api.latest import io
 
+from .checked import Node
 from .settings import Table, inputs
 from .training_settings import MEMORY, OPTIMISER
 from .types import CATEGORY, TrainingSettings
@@ -16,7 +17,7 @@ EXPERT: Table = [*OPTIMISER, *MEMORY, *DRIFT, *TRACE]
 IDS = tuple(entry.id for entry in inputs(EXPERT))
 
 
-class ExpertSettings(io.ComfyNode):
+class ExpertSettings(Node):
     """Holds settings for a training node."""
 
     @classmethod

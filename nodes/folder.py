@@ -8,10 +8,11 @@ from ..purecc.host.data.input_folders import input_folder, input_folders, load
 from ..purecc.host.ui.events import say
 from ..purecc.host.ui.node_progress import NodeProgress
 from ..purecc.text.image_folder import fingerprint, read_folder
+from .checked import Node
 from .types import CATEGORY
 
 
-class ImageFolder(io.ComfyNode):
+class ImageFolder(Node):
     """Loads a folder."""
 
     @classmethod

@@ -6,11 +6,12 @@ from ..purecc.host.messages import Message, Phase
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.training import find_masks
 from ..purecc.host.ui.node_progress import NodeProgress
+from .checked import Node
 from .resume_settings import CACHE_TOOLTIP
 from .types import CATEGORY, Dataset
 
 
-class ConceptMasks(io.ComfyNode):
+class ConceptMasks(Node):
     """Finds and shows masks."""
 
     @classmethod

@@ -13,11 +13,12 @@ from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.ui.node_progress import NodeProgress
 from ..purecc.sheets import protocol_sheet
 from ..purecc.training.drift import UNRELATED_PROMPTS
+from .checked import Node
 from .protocol_inputs import encoders, size, two_models
 from .types import CATEGORY, Pictures
 
 
-class MeasurePictures(io.ComfyNode):
+class MeasurePictures(Node):
     """Measures the images of Protocol Pictures."""
 
     @classmethod
@@ -111,7 +112,7 @@ class MeasurePictures(io.ComfyNode):
         )
 
 
-class ModelDrift(io.ComfyNode):
+class ModelDrift(Node):
     """Measures drift."""
 
     @classmethod

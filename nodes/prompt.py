@@ -6,10 +6,11 @@ from comfy_api.latest import io
 
 from ..purecc.text.concept import Concept
 from ..purecc.text.concept_prompt import concept_prompts
+from .checked import Node
 from .types import CATEGORY, Adapter
 
 
-class ConceptPrompt(io.ComfyNode):
+class ConceptPrompt(Node):
     """Writes the prompts of a concept."""
 
     @classmethod

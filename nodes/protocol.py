@@ -9,6 +9,7 @@ from ..purecc.host.evaluation.sampling import Customised, Protocol, sample
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.ui.node_progress import NodeProgress
 from ..purecc.text.concept import Concept
+from .checked import Node
 from .protocol_inputs import concept, prompts, sampling_inputs, sampling_of, trigger, two_models
 from .types import CATEGORY, Pictures
 
@@ -22,7 +23,7 @@ a [v] robot under a bridge at night
 a [v] robot wearing a yellow hat"""
 
 
-class ProtocolPictures(io.ComfyNode):
+class ProtocolPictures(Node):
     """Generates with both models."""
 
     @classmethod

@@ -15,6 +15,7 @@ from ..purecc.host.ui.events import shown
 from ..purecc.host.ui.node_progress import NodeProgress
 from ..purecc.sheets import preservation_sheet
 from ..purecc.text.concept import Concept
+from .checked import Node
 from .protocol_inputs import base_model, concept, encoders, prompts, sampling_inputs, sampling_of, trigger, two_models
 from .types import CATEGORY, Adapter
 
@@ -89,7 +90,7 @@ def _measured_by(only: dict, references) -> tuple[Encoders | None, list]:
     return using, as_images(references or [])
 
 
-class PreservationReport(io.ComfyNode):
+class PreservationReport(Node):
     """Compares a customised model with its base."""
 
     @classmethod
@@ -120,7 +121,7 @@ class PreservationReport(io.ComfyNode):
         return _report(cls.hidden.unique_id, model[0], clip[0], [customised], values)
 
 
-class CompareAdapters(io.ComfyNode):
+class CompareAdapters(Node):
     """Compares adapters with their base and with one another."""
 
     @classmethod

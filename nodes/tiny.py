@@ -5,10 +5,11 @@ from comfy_api.latest import io
 from ..purecc.host.data.image_tensors import from_pil
 from ..purecc.host.models.tiny import load_tiny_models
 from ..purecc.tiny import concept
+from .checked import Node
 from .types import CATEGORY
 
 
-class TinyCheckpoint(io.ComfyNode):
+class TinyCheckpoint(Node):
     """Loads PureCC Tiny."""
 
     @classmethod
@@ -33,7 +34,7 @@ class TinyCheckpoint(io.ComfyNode):
         return io.NodeOutput(*load_tiny_models())
 
 
-class ExampleConcept(io.ComfyNode):
+class ExampleConcept(Node):
     """Loads the five reference images included in the pack."""
 
     @classmethod

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfy_api.latest import io
-
 from ..purecc.host.messages import Message
 from ..purecc.host.models.adapter_folders import is_taken
 from ..purecc.host.models.host_models import HostModels
@@ -21,6 +19,7 @@ from ..purecc.host.training.resuming import Resuming
 from ..purecc.method.recipe import Recipe
 from ..purecc.network.lora import LoraSpec
 from ..purecc.training.settings import Settings
+from .checked import Node
 from .settings import Values
 
 GROUPS = {
@@ -47,7 +46,7 @@ def build_job(recipe: Recipe, kind: str, groups: Mapping[str, Mapping[str, Any]]
     return Job(recipe=recipe, kind=kind, **groups["job"], **specs)
 
 
-class TrainingNode(io.ComfyNode):
+class TrainingNode(Node):
     """The code that both training nodes share."""
 
     TITLE: str

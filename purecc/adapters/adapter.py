@@ -15,6 +15,8 @@ from torch import Tensor
 from ..text.concept import Concept
 from ..text.texts import ConceptTexts, trigger_words, validate_name
 
+ABOUT_ID = "purecc.about_id"
+"""Key of the hash of this pack's metadata."""
 LAYERS_KEY = "purecc_layers"  # sorts after clip_g and clip_l: the host gives T5 the first tensor, and drops one token
 
 ENCODERS = (
@@ -139,7 +141,24 @@ def metadata(name: str, concept: Concept, texts: Sequence[ConceptTexts], run: Ru
         "purecc.texts": json.dumps([asdict(text) for text in texts]),
         "purecc.report": json.dumps(run.report),
         "purecc.versions": json.dumps(run.versions),
+        ABOUT_ID: "",
     }
+
+
+def about_id(about: Mapping[str, str]) -> str:
+    """Return a hash of this pack's own metadata, the same for LoRA and embedding, hexadecimal."""
+    own = {k: v for k, v in about.items() if k.startswith("purecc.") and k not in (ABOUT_ID, "purecc.part")}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def signed(about: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata with the hash that guards them; those of files from before there was one stay without."""
+    return {**about, ABOUT_ID: about_id(about)} if ABOUT_ID in about else dict(about)
+
+
+def is_changed(about: Mapping[str, str]) -> bool:
+    """Return whether metadata were changed since they were saved."""
+    return bool(about.get(ABOUT_ID)) and about[ABOUT_ID] != about_id(about)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -6,15 +6,14 @@ and are complete. No other format is read, because pickles can run code.
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from . import picture, transaction
-from .adapter import LAYERS_KEY, TEXT_KEY, Adapter, RunRecord, check_scales, fingerprint, metadata
+from .adapter import LAYERS_KEY, TEXT_KEY, Adapter, RunRecord, check_scales, fingerprint, is_changed, metadata, signed
 from .exchange import Exported, restored
 from .safetensors_io import AdapterFileError, read_header, read_tensors, serialise
 
@@ -55,7 +54,6 @@ def save(
             file in the embeddings folder.
         OSError: a folder cannot be written; names the file, its size and the room there is.
     """
-    recover([loras_dir], [embeddings_dir])
     lora_path, embedding_path = (Path(folder) / f"{adapter.name}.safetensors" for folder in (loras_dir, embeddings_dir))
     if lora_path.resolve() == embedding_path.resolve():
         raise ValueError(
@@ -75,24 +73,37 @@ def save(
         lora = exported.tensors
         about["purecc.exchange"] = exported.note
         about["purecc.exchange_id"] = fingerprint({**lora, **adapter.text_lora, **adapter.embedding})
-    lora = {**lora, **adapter.text_lora}
-    contents: dict[Path, bytes | None] = {lora_path: serialise(lora, {**about, "purecc.part": "lora"})}
+    lora, about = {**lora, **adapter.text_lora}, signed(about)
+    new = {lora_path: serialise(lora, {**about, "purecc.part": "lora"})}
+    if adapter.embedding:
+        new[embedding_path] = serialise(adapter.embedding, {**about, "purecc.part": "embedding"})
+    with transaction.named(lora_path, len(new[lora_path])):
+        recover([loras_dir], [embeddings_dir])
+        contents = _changes(adapter, new, (lora_path, embedding_path), overwrite)
+    transaction.publish(contents)
+    return lora_path, embedding_path if adapter.embedding else None
+
+
+def _changes(
+    adapter: Adapter, new: Mapping[Path, bytes], paths: tuple[Path, Path], overwrite: bool
+) -> dict[Path, bytes | None]:
+    """Return what a save changes of the files that are there; see `save`."""
+    (lora_path, embedding_path), contents = paths, dict[Path, bytes | None](new)
     if adapter.embedding:
         _refuse_double(adapter.name, embedding_path)
-        contents[embedding_path] = serialise(adapter.embedding, {**about, "purecc.part": "embedding"})
     elif overwrite and (replaced := _id(lora_path, "lora")) and replaced == _id(embedding_path, "embedding"):
         contents[embedding_path] = None
     for path, content in list(contents.items()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content is not None and path.exists():
-            if path.read_bytes() == content:
-                del contents[path]
-            elif not overwrite:
-                raise FileExistsError(f"{path} already exists with other contents. Choose another name, or overwrite.")
+        with transaction.named(path, len(content or b"")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            there = path.read_bytes() if content is not None and path.exists() else None
+        if there is not None and there == content:
+            del contents[path]
+        elif there is not None and not overwrite:
+            raise FileExistsError(f"{path} already exists with other contents. Choose another name, or overwrite.")
     if lora_path in contents:
         contents |= picture.changes(lora_path.with_suffix(".png"), adapter.picture)
-    transaction.publish(contents)
-    return lora_path, embedding_path if adapter.embedding else None
+    return contents
 
 
 def load(
@@ -132,9 +143,9 @@ def load(
         path = _partner(lora_path, name, about["purecc.id"], list(places))
         target = places[path]
         embedding, name = read_tensors(path), target.stem
-    note = about.pop("purecc.exchange", None)
+    changed, note = is_changed(about), about.pop("purecc.exchange", None)
     identity = about["purecc.id"] if note is None else about.pop("purecc.exchange_id", None)
-    if fingerprint({**lora, **embedding}) != identity:
+    if fingerprint({**lora, **embedding}) != identity or changed:
         raise AdapterFileError(
             f"{lora_path} or its embedding was damaged or changed after it was saved. Get both files again."
         )
@@ -205,14 +216,8 @@ def _id(path: Path, part: str) -> str | None:
     return about["purecc.id"] if about["purecc.part"] == part else None
 
 
-def _walk(folder: Path | str) -> Iterator[Path]:
-    """Yield all files below a folder, through links as the host does."""
-    for root, _, names in os.walk(folder, followlinks=True):
-        yield from (Path(root) / name for name in sorted(names))
-
-
 def _candidates(names: set[str], folders: Iterable[Path]) -> list[Path]:
-    return [path for folder in folders for path in _walk(folder) if path.name in names]
+    return [path for folder in folders for path in transaction.walk(folder) if path.name in names]
 
 
 def _partner(lora_path: Path, name: str, identity: str, paths: Sequence[Path]) -> Path:
@@ -237,6 +242,6 @@ def _partner(lora_path: Path, name: str, identity: str, paths: Sequence[Path]) -
 def _refuse_double(name: str, target: Path) -> None:
     """Refuse a name for which the host, which searches in no fixed order, could find another file."""
     names = {name + ending for ending in ("", ".safetensors", ".pt", ".bin")}
-    for path in _walk(target.parent):
+    for path in transaction.walk(target.parent):
         if path.name == name if path.parent == target.parent else path.name in names:
             raise FileExistsError(f"embedding:{name} would also find {path}. Choose another name, or move that file.")

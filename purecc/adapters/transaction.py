@@ -22,6 +22,17 @@ _LEFT_OVER = re.compile(r"\.(?P<name>.+)\.(?:(?P<pid>\d+)-)?(?P<stamp>[0-9a-f]{3
 _HOUR = 3600.0
 
 
+@contextlib.contextmanager
+def named(path: Path, size: int = 0) -> Iterator[None]:
+    """Re-raise the errors of the system inside with the file that was to be written, the room there is and advice."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error.__cause__, OSError):  # one of our own, or named already
+            raise
+        raise _named(error, path, size) from error
+
+
 def publish(contents: Mapping[Path, bytes | None]) -> None:
     """Write all files and remove those without content, the first file first; a failure leaves all unchanged.
 
@@ -77,6 +88,12 @@ def left_over(folders: Iterable[Path], names: Iterable[str] | None = None) -> It
             found = _LEFT_OVER.fullmatch(path.name)
             if found and (wanted is None or found["name"] in wanted):
                 yield path, path.with_name(found["name"]), found["kind"]
+
+
+def walk(folder: Path | str) -> Iterator[Path]:
+    """Yield all files below a folder, through links as the host does."""
+    for root, _, names in os.walk(folder, followlinks=True):
+        yield from (Path(root) / name for name in sorted(names))
 
 
 def recover(loras: Iterable[Path], embeddings: Iterable[Path], identity: Callable[[Path, str], str | None]) -> None:

@@ -168,3 +168,31 @@ def test_the_same_adapter_is_the_same_bytes_in_another_process_order(folders, tm
     header = (folders[0] / "rob.safetensors").read_bytes()
     keys = list(json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])["__metadata__"])
     assert keys == sorted(keys)
+
+
+def test_metadata_that_were_changed_are_refused_and_the_host_s_are_not(folders):
+    from dataclasses import replace
+
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    guarded = make()
+    guarded = replace(guarded, metadata={**guarded.metadata, "purecc.about_id": ""})
+    path = files.save(guarded, *folders)[0]
+    assert files.load(path, embeddings_dirs=[folders[1]]).metadata["purecc.about_id"]
+
+    def changed(**values):
+        with safe_open(path, "pt") as opened:
+            about = opened.metadata()
+        save_file(load_file(path), path, about | values)
+        return files.load(path, embeddings_dirs=[folders[1]])
+
+    assert changed(**{"modelspec.title": "by a manager", "ss_output_name": "x"}).id == guarded.id
+    with pytest.raises(files.AdapterFileError, match="damaged or changed"):
+        changed(**{"purecc.recipe": "{}"})
+
+
+def test_an_adapter_from_before_metadata_were_guarded_loads(folders):
+    path = files.save(make(), *folders)[0]
+    assert "purecc.about_id" not in files.read_metadata(path)
+    assert_same(make(), files.load(path, embeddings_dirs=[folders[1]]))

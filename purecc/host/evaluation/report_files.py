@@ -8,6 +8,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...adapters import transaction
 from ...evaluation.preservation import Preservation
 from ...evaluation.report import Report
 
@@ -26,15 +27,18 @@ def prefix_fault(prefix: str) -> str:
 
 
 def save(report: Report | Preservation, prefix: str) -> list[Path]:
-    """Write NAME_00001_.json and NAME_00001_.md, numbered as the host numbers its images; returns their paths."""
+    """Write NAME_00001_.json and NAME_00001_.md, numbered as the host numbers its images; returns their paths.
+
+    Raises:
+        OSError: they cannot be written; neither is then, and the message names the file and the room there is.
+    """
     folder, name, number, *_ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    contents = {"json": as_json(report), "md": report.markdown() + "\n"}
-    paths = []
-    for ending, text in contents.items():
-        path = Path(folder) / f"{name}_{number:05}_.{ending}"
-        path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
+    texts = {"json": as_json(report), "md": report.markdown() + "\n"}
+    contents: dict[Path, bytes | None] = {
+        Path(folder) / f"{name}_{number:05}_.{ending}": text.encode("utf-8") for ending, text in texts.items()
+    }
+    transaction.publish(contents)
+    return list(contents)
 
 
 def as_json(report: Report | Preservation) -> str:

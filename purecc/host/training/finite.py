@@ -13,6 +13,7 @@ from torch import Tensor
 from ...network.field import Conditioning
 from ...training.dataset import ConceptDataset, ConceptItem
 from .assembly import Assembly
+from .identity import INPUTS
 from .job import Job
 
 
@@ -26,7 +27,8 @@ def check_settings(job: Job) -> None:
     for group in groups.values():
         for name, value in group.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"The setting {name} is {value}, which is not a finite number. Set it to a number.")
+                told = INPUTS.get(name, name)
+                raise ValueError(f"The setting {told} is {value}, which is not a finite number. Set it to a number.")
 
 
 def check_images(dataset: ConceptDataset) -> None:

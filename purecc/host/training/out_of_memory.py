@@ -15,21 +15,44 @@ from ..messages import Message
 from ..models.field import HostField
 
 HOPELESS = (
-    "The GPU ran out of memory at step {step}, with every block checkpointed and one sample a pass without gradient; "
+    "{device} ran out of memory at step {step}, with every block checkpointed and one sample a pass without gradient; "
     "a pass with gradient holds the whole batch. Use a smaller resolution in Concept Dataset, batch_size 1, or "
-    "target_layers with fewer layers (attention); or close other programs that use the GPU."
+    "target_layers with fewer layers (attention); or close other programs that use {device}."
 )
-NO_ROOM = "The GPU ran out of memory while {doing}. {instead}, or close other programs that use the GPU."
+NO_ROOM = "{device} ran out of memory while {doing}. {instead}, or close other programs that use {device}."
 SMALLER_IMAGES = "Use a smaller resolution in Concept Dataset"
 SMALLER_ENCODERS = "Load the text encoders in a smaller precision (T5-XXL in fp8)"
 SMALLER_WEIGHTS = "Load the model in a smaller precision (Load Diffusion Model, weight_dtype fp8_e4m3fn)"
 LESS_AT_ONCE = f"{SMALLER_WEIGHTS}, turn input_token off"
+
+_OF_CPU = (
+    *("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "not enough memory"),
+    *("std::bad_alloc", "bad allocation"),
+)
+"""What libraries say when the memory of the computer has run out."""
 
 Result = TypeVar("Result")
 
 
 class OutOfMemory(RuntimeError):
     """Something does not fit into memory, however little is kept."""
+
+
+def is_oom(error: BaseException) -> bool:
+    """Return whether memory ran out, that of a GPU or that of the computer."""
+    if isinstance(error, OutOfMemory):
+        return False
+    if isinstance(error, MemoryError) or model_management.is_oom(error):
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and any(words in str(error) for words in _OF_CPU)
+
+
+def _said(text: str, **values: object) -> str:
+    """Return a message with its values, and the device that ran out of memory."""
+    cpu = model_management.get_torch_device().type == "cpu"
+    device = "the computer" if cpu else "the GPU"
+    out = text.format(device=device, **values)
+    return out[0].upper() + out[1:]
 
 
 @contextmanager
@@ -46,10 +69,10 @@ def explain_out_of_memory(doing: str, instead: str = SMALLER_IMAGES) -> Iterator
     try:
         yield
     except Exception as error:
-        if not model_management.is_oom(error):
+        if not is_oom(error):
             raise
         _let_go(error)
-        raise OutOfMemory(NO_ROOM.format(doing=doing, instead=instead)) from error
+        raise OutOfMemory(_said(NO_ROOM, doing=doing, instead=instead)) from error
 
 
 @contextmanager
@@ -63,7 +86,7 @@ def skip_if_out_of_memory(message: Message, note: Callable[[Message], None]) -> 
     try:
         yield
     except Exception as error:
-        if not model_management.is_oom(error):
+        if not is_oom(error):
             raise
         _let_go(error)
         logging.warning("PureCC: %s", message)
@@ -85,7 +108,7 @@ def halve_until_it_fits(doing: str, attempt: Callable[[int], Result], limit: int
         try:
             return attempt(limit)
         except Exception as error:
-            if not model_management.is_oom(error):
+            if not is_oom(error):
                 raise
             _let_go(error)
         limit //= 2
@@ -126,12 +149,12 @@ class OutOfMemoryRetry:
             OutOfMemory: nothing is left to reduce.
             Exception: the error, where it is of another kind.
         """
-        if not model_management.is_oom(error):
+        if not is_oom(error):
             raise error
         _let_go(error)
         if self._field.checkpointing.all and self._pass_limit == 1:
             if not self._give_way():
-                raise OutOfMemory(HOPELESS.format(step=step)) from error
+                raise OutOfMemory(_said(HOPELESS, step=step)) from error
             logging.warning("PureCC: out of memory at step %d: again with fewer weights on the GPU.", step)
             return self._pass_limit
         self.reduce()

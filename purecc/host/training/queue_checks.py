@@ -48,7 +48,7 @@ def wrong_wire(received: Mapping[str, str], expected: Mapping[str, str]) -> str:
     """
     for key, brought in received.items():
         if key in expected and not validate_node_input(brought, expected[key]):
-            return f"{key} takes {expected[key]}, and what is connected gives {brought}."
+            return f"{key} takes {expected[key]}, and what is connected gives {brought}. Connect another output."
     return ""
 
 

@@ -85,7 +85,7 @@ def customise(
         OutOfMemory: the device's memory is too small, even with everything computed again that can be. Drift and
             samples that do not fit are left out.
     """
-    with prepared(models, dataset, job, listener, extractor, resumer) as session:
+    with explain_out_of_memory("training"), prepared(models, dataset, job, listener, extractor, resumer) as session:
         outcome = session.train(listener, steering)
     if resumer is not None:
         resumer.finish(outcome.adapter)

@@ -98,16 +98,18 @@ class StateFolder:
         """
         path = self.folder / f"{about['name']}.{identity.key[:16]}.{state.step:06}.safetensors"
         self._write(path, state, identity, about)
-        self._delete([old.path for old in self.of_run(about["name"], identity)[LATEST:]])
-        runs = list(dict.fromkeys(file.path.name.rsplit(".", 2)[0] for file in self.all()))
-        self._delete(path for run in runs[RUNS:] for path in self.folder.glob(f"{run}.*.safetensors"))
+        with contextlib.suppress(OSError):  # it is written; what is too much goes with the next one
+            self._delete([old.path for old in self.of_run(about["name"], identity)[LATEST:]])
+            runs = list(dict.fromkeys(file.path.name.rsplit(".", 2)[0] for file in self.all()))
+            self._delete(path for run in runs[RUNS:] for path in self.folder.glob(f"{run}.*.safetensors"))
         return path
 
     def keep(self, state: LoopState, identity: Identity, about: Mapping[str, Any], adapter: str) -> Path:
         """Write the last state of a run for its adapter, by the adapter's id; raises as `write`."""
         path = self._kept / f"{about['name']}.{adapter[:32]}.safetensors"
         self._write(path, state, identity, about)
-        self._delete(sorted(path.parent.glob("*.safetensors"), key=_age)[KEPT:])
+        with contextlib.suppress(OSError):
+            self._delete(sorted(path.parent.glob("*.safetensors"), key=_age)[KEPT:])
         return path
 
     def kept(self, adapter: str) -> StateFile | None:
@@ -133,9 +135,10 @@ class StateFolder:
     def _write(self, path: Path, state: LoopState, identity: Identity, about: Mapping[str, Any]) -> None:
         tensors, loop = _packed(state)
         values = {**about, "identity": vars(identity), "step": state.step, "loop": loop, "id": fingerprint(tensors)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        transaction.sweep(path.parent)
         content = serialise(tensors, {"purecc.state": str(FORMAT), "purecc.about": json.dumps(values, default=list)})
+        with transaction.named(path, len(content)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            transaction.sweep(path.parent)
         transaction.publish({path: content})
 
     def _files(self, paths: Iterator[Path]) -> Iterator[StateFile]:

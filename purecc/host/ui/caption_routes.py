@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import folder_paths
 from aiohttp import web
 
+from ...adapters import transaction
 from ...text import folder_names as names
 from ...text.image_folder import caption_file
 from ...text.spelling import plain
@@ -41,7 +41,7 @@ def register(routes: web.RouteTableDef) -> None:
         try:
             file = await asyncio.to_thread(_write, path, text)
         except OSError as error:
-            raise refused(web.HTTPConflict, Message("not_written", {"error": error.strerror})) from None
+            raise refused(web.HTTPConflict, Message("not_written", {"error": error.strerror or str(error)})) from None
         return fresh({"file": file})
 
 
@@ -69,10 +69,6 @@ def _write(image: Path, text: str) -> str:
     target = caption_file(image)
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise OSError(0, f"{target.name} is not a plain file")
-    draft = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    transaction.sweep(target.parent)
+    transaction.publish({target: text.encode("utf-8")})
     return target.name

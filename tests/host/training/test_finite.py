@@ -56,6 +56,6 @@ def test_latents_masks_and_settings_are_refused_before_any_work(models, dataset)
     with pytest.raises(ValueError, match="mask of image 1"):
         data = replace(dataset, items=(replace(dataset.items[0], mask=mask),))
         runs.customise(models, data, runs.job(), quiet)
-    with pytest.raises(ValueError, match="The setting lr is nan"):
+    with pytest.raises(ValueError, match="The setting learning_rate is nan"):
         runs.customise(models, dataset, runs.job(lr=float("nan")), quiet)
     assert quiet.phases == []

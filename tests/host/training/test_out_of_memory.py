@@ -238,3 +238,31 @@ def test_what_comes_before_the_steps_shrinks_to_what_fits(models, dataset, monke
         far = float((tight.adapter.lora[key] - learned).norm() / learned.norm())
         assert far < 1e-4, key
     assert tight.history.steps[-1].drift == pytest.approx(roomy.history.steps[-1].drift, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("unable to mmap 99 bytes from file <x>: Cannot allocate memory (12)"),
+        MemoryError("Cannot allocate memory (os error 12)"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ],
+)
+def test_memory_that_runs_out_anywhere_is_said_in_words(models, dataset, monkeypatch, error):
+    from purecc_pack.purecc.host.training import session
+    from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(session, "check_images", fails)
+    with pytest.raises(OutOfMemory, match=r"^The computer ran out of memory while training\. Use a smaller resolution"):
+        runs.customise(models, dataset, runs.job())
+
+
+def test_another_error_is_none_of_memory(comfyui):
+    from purecc_pack.purecc.host.training.out_of_memory import is_oom
+
+    assert not is_oom(RuntimeError("size mismatch")) and not is_oom(ValueError("std::bad_alloc"))

@@ -1,0 +1,73 @@
+"""The base of the nodes: it refuses a value where only a wire makes sense, as prompts by the API can have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import wraps
+from typing import Any
+
+from comfy_api.latest import io
+
+OBJECTS: tuple[str, ...] = (
+    "MODEL",
+    "CLIP",
+    "VAE",
+    "IMAGE",
+    "MASK",
+    "CLIP_VISION",
+    "PURECC_DATASET",
+    "PURECC_EXTRACTOR",
+)
+OBJECTS += ("PURECC_ADAPTER", "PURECC_PICTURES")
+"""Types of which no value is one that JSON can write; the host does not check these."""
+MAPPINGS = ("LATENT", "LORA_MODEL", "LOSS_MAP", "PURECC_SETTINGS")
+"""Types whose values are mappings."""
+
+
+def value_fault(name: str, of: str, value: Any) -> str:
+    """Return what is wrong with the value of a socket; empty if nothing is.
+
+    Args:
+        name: of the input.
+        of: its type, or types with commas.
+        value: what came; a list where the node takes lists.
+    """
+    kinds = set(of.split(","))
+    parts = value if isinstance(value, list) else [value]
+    wrong = (bool, int, float, str, list) if kinds <= {*MAPPINGS} else (bool, int, float, str, list, dict)
+    if not any(isinstance(part, wrong) for part in parts):
+        return ""
+    return f"{name} is {repr(value)[:40]}, which is no {of.split(',')[0]}. Connect an output of that type."
+
+
+class Node(io.ComfyNode):
+    """A node whose sockets are checked before it is executed."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check the sockets in `execute`."""
+        super().__init_subclass__(**options)
+        own = cls.__dict__.get("execute")
+        if own is not None and not hasattr(own.__func__, "__wrapped__"):  # the host's copies of a class come checked
+            cls.execute = classmethod(_checked(own.__func__))  # type: ignore[assignment]
+
+
+def _checked(execute: Any) -> Any:
+    @wraps(execute)
+    def checked(cls: type[io.ComfyNode], *args: Any, **values: Any) -> Any:
+        for name, of in _sockets(cls.__name__, cls).items():
+            if values.get(name) is not None and (fault := value_fault(name, of, values[name])):
+                raise ValueError(fault)
+        return execute(cls, *args, **values)
+
+    return checked
+
+
+_known: dict[str, Mapping[str, str]] = {}
+
+
+def _sockets(name: str, cls: type[io.ComfyNode]) -> Mapping[str, str]:
+    """Return the types of the sockets of a node, by id."""
+    if name not in _known:
+        every = {entry.id: entry.get_io_type() for entry in cls.define_schema().inputs}
+        _known[name] = {key: of for key, of in every.items() if set(of.split(",")) <= {*OBJECTS, *MAPPINGS}}
+    return _known[name]
