@@ -38,6 +38,7 @@ from purecc_pack.purecc.host.families.sd3 import SD3  # noqa: E402
 from purecc_pack.purecc.host.families.unet import SDXL  # noqa: E402
 from purecc_pack.purecc.host.models.copies import trainable_world  # noqa: E402
 from purecc_pack.purecc.method.anchored import AnchoredLearning  # noqa: E402
+from purecc_pack.purecc.network.checkpointing import KeptInputs  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
 from purecc_pack.purecc.training.pool import STEPS  # noqa: E402
 
@@ -118,6 +119,7 @@ def adapted(shape: Shape) -> Iterator[tuple[nn.Module, LoraBranches]]:
     network = shape.make()
     branches = LoraBranches(network, shape.family.layers)
     branches.add("counted", LoraSpec(targets=LAYERS), seed=0)
+    KeptInputs(shape.family.blocks_of(network) if shape.family.in_place else ())
     with trainable_world(), branches.use("counted"):
         yield network, branches
 
