@@ -131,8 +131,8 @@ def _slots() -> list[tuple[str, str]]:
 
 def _strength_fault(name: str, value: float) -> str:
     """Return what is wrong with a strength; empty if nothing is."""
-    if not math.isfinite(value):
-        return f"{name} is {value}, which is not a finite number. Set it to a number, such as 1.0."
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return f"{name} is {value!r}, which is not a finite number. Set it to a number, such as 1.0."
     return "" if abs(value) <= MOST else f"{name} is {value:g}. Set it to a number from -{MOST:g} to {MOST:g}."
 
 

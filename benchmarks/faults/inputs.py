@@ -168,6 +168,7 @@ class Prompts:
 
     def __init__(self, host: hosts.Host):
         self.host, self.graphs, self.tried = host, Graphs(host.info), 0
+        self._without: dict[str, str] = {}
 
     def attempt(self, kind: str, name: str, value: Any, right: str) -> Seen:
         """Queue a prompt with a bad value, and look at what comes of it."""
@@ -176,14 +177,18 @@ class Prompts:
             source = self.graphs.source(value[1], kind)
             assert source is not None
             value = [self.graphs.add(graph, source[0]), source[1]]
+        if kind not in self._without:  # some nodes need what no node here gives, such as encoders
+            self._without[kind] = self._tried(graph, (), EITHER).said
         graph[kind]["inputs"][name] = value
-        seen = self._tried(graph, name, right)
+        seen = self._tried(graph, (name, *SAME.get(name, ()), *quoted(value)), right)
+        if seen.said and seen.said == self._without[kind]:
+            seen = Seen(EITHER)
         self.tried += 1
         if not self.host.alive() or self.tried % self.EVERY == 0:
             return Seen(seen.expected, seen.said, seen.error, seen.names, seen.own, lost=self.host.harm() or seen.lost)
         return seen
 
-    def _tried(self, graph: dict[str, Any], name: str, right: str) -> Seen:
+    def _tried(self, graph: dict[str, Any], names: tuple[str, ...], right: str) -> Seen:
         try:
             what, answer = hosts.submit(self.host, graph)
         except OSError as error:
@@ -191,11 +196,11 @@ class Prompts:
         if what == "broken":
             return Seen(right, str(answer), "ServerError")
         if what == "refused":
-            return _refused(answer, name, right)
+            return _refused(answer, names, right)
         try:
             self.host.client.wait(answer, hosts.PATIENCE)
         except ExecutionError as error:
-            return Seen(right, str(error), str(error.exception_type).rpartition(".")[2], (name, *SAME.get(name, ())))
+            return Seen(right, str(error), str(error.exception_type).rpartition(".")[2], names)
         except Interrupted:
             return Seen(right, "it was cancelled", "ServerError")
         return Seen(right)
@@ -205,8 +210,15 @@ SAME = {"images": ("image",), "captions": ("caption",), "masks": ("mask",)}
 """What a message may call an input otherwise."""
 
 
-def _refused(answer: dict[str, Any], name: str, right: str) -> Seen:
+def quoted(value: Any) -> tuple[str, ...]:
+    """Return the value as a message that quotes it would."""
+    text = value if isinstance(value, str) else repr(value)
+    return (text[:12], repr(text)[1:12]) if len(text) > 2 else ()
+
+
+def _refused(answer: dict[str, Any], names: tuple[str, ...], right: str) -> Seen:
     """Return what the server's refusal of a prompt says."""
+    name = names[0] if names else ""
     told = [
         (error, part.get("class_type"))
         for part in (answer.get("node_errors") or {}).values()
@@ -215,13 +227,13 @@ def _refused(answer: dict[str, Any], name: str, right: str) -> Seen:
     if not told:
         error = answer.get("error") or {}
         text = f"{error.get('message')} {error.get('details')}" if isinstance(error, dict) else str(error)
-        return Seen(right, text, "PromptError", (name, "no outputs", "Cannot execute"), own=False)
+        return Seen(right, text, "PromptError", (*names, "no outputs", "Cannot execute"), own=False)
     first = next((error for error, _ in told if name in json.dumps(error.get("extra_info", {}))), told[0][0])
     own = first["type"] == "custom_validation_failed"
     raw = first["type"].startswith("exception_during")
     details = first.get("details", "")
     said = details.partition(" - ")[2] if own else f"{first['message']}. {details}"
-    return Seen(right, said, "TypeError" if raw else "PromptError", (name,), own=own)
+    return Seen(right, said, "TypeError" if raw else "PromptError", names, own=own)
 
 
 @contextmanager

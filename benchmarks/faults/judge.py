@@ -79,7 +79,7 @@ def verdict(seen: Seen) -> str:
 
 def is_clear(seen: Seen) -> bool:
     """Return whether a message names what it is about, says what to do, and is no raw error."""
-    if seen.error in _INTERNAL or _RAW.search(seen.said):
+    if seen.error in _INTERNAL or (seen.own and _RAW.search(seen.said)):
         return False
     if seen.names and not any(name in seen.said for name in seen.names):
         return False

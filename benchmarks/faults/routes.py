@@ -31,7 +31,7 @@ PARTS: tuple[str, ...] = (
     "-1",
     "9" * 5000,
 )
-PARTS += ("samples", "0" * 64, "resume", "%ff%fe", "{id}", "<script>", "a b".replace(" ", "%20"), ";id")
+PARTS += ("samples", "0" * 64, "resume", "%ff%fe", "<script>", "a b".replace(" ", "%20"), ";id")
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "BREW")
 NAMES = ("concept/0.png", "../server.log", "/etc/passwd", "one.png", "concept", "concept/0.txt", "", "\x00", "a" * 5000)
 TEXTS = ("a [v] robot", "", "x" * 4001, "\x00", "\ud800", "a\nb", "🤖" * 2000, "\u202e")

@@ -146,7 +146,7 @@ def shares(kinds: list[str], most: int | None) -> dict[str, int]:
 COUNTS = {
     "killed_saves": 1000,
     "disks": 3000,
-    "damaged": 3000,
+    "damaged": 5500,
     "interrupted": 200,
     "not_finite": 150,
     "memory": 80,
@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     def take(task: Task) -> None:
         for made in followed(task):
             with lock, options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(made, ensure_ascii=False) + "\n")
+                file.write(json.dumps(made) + "\n")
                 rows.append(made)
             if made["verdict"] not in ("as it should", "clear"):
                 print(f"{made['verdict']}: {made['kind']}, {made['case']}: {made['said'][:300]}", flush=True)

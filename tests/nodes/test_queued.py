@@ -120,3 +120,19 @@ def test_a_folder_that_cannot_be_written_to_is_refused(refused, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path(output))
     (message,) = refused("PureCCMeasurePictures", filename_prefix="report").values()
     assert message.startswith("filename_prefix") and output in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        (EXTRACTOR, "drift_every", {"best_drift": 0.1, "drift_every": "soon"}),
+        (EXTRACTOR, "best_drift", {"best_drift": [1], "drift_every": 5}),
+        ("PureCCApplyAdapter", "strength", {"strength": "much"}),
+    ],
+)
+def test_a_value_that_the_host_could_not_convert_is_named(comfyui, kind, name, values):
+    from purecc_pack.nodes import NODES
+
+    node = next(node for node in NODES if node.GET_SCHEMA().node_id == kind)
+    needed = {"input_types": {}} if kind == EXTRACTOR else {}
+    assert node.validate_inputs(**needed, **values).startswith(f"{name} is {values[name]!r}")

@@ -27,7 +27,7 @@ LESS_AT_ONCE = f"{SMALLER_WEIGHTS}, turn input_token off"
 
 _OF_CPU = (
     *("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "not enough memory"),
-    *("std::bad_alloc", "bad allocation"),
+    *("std::bad_alloc", "bad allocation", "could not create a primitive"),
 )
 """What libraries say when the memory of the computer has run out."""
 

@@ -112,6 +112,9 @@ def _best(values: Values, connected: Sequence[str]) -> None:
     bound, every = values.get("best_drift"), values.get("drift_every")
     if bound is None or every is None:
         return
+    for name, value in (("best_drift", bound), ("drift_every", every)):
+        if not isinstance(value, int | float):  # the host hands on what it could not convert
+            raise ValueError(f"{name} is {value!r}, which is no number. Set it to a number.")
     if not 0 <= bound <= 100:
         raise ValueError(f"best_drift is {bound}. Set it to a number from 0 to 100.")
     if not 0 <= every <= 10_000:
