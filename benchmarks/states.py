@@ -40,7 +40,7 @@ PAGE = """# What states of runs cost
 
 `benchmarks/states.py --steps {steps}` on {machine}, one thread, torch {torch}. A state is written every
 {minutes:g} minutes, or later: never before {factor:.0f} times as long as the latest one took has passed, so that states
-take at most {share:.0%} of the time. *share* is what they take at the default.
+take at most {share:.0f} % of the time. *share* is what they take at the default.
 
 Trained on the embedded base, with a state after every step:
 """
@@ -133,7 +133,7 @@ def main() -> None:
         images = [from_pil(image) for image in concept.reference_images()]
         dataset = runs.build(models, images, concept.reference_captions())
         machine = f"{os.cpu_count()} cores of {platform.processor() or platform.machine()}"
-        values = {"minutes": MINUTES, "factor": 1 / LARGEST, "share": LARGEST, "torch": torch.__version__}
+        values = {"minutes": MINUTES, "factor": 1 / LARGEST, "share": 100 * LARGEST, "torch": torch.__version__}
         print(PAGE.format(steps=options.steps, machine=machine, **values))
         print("| rank | adapter, MB | state, MB | state / adapter | a step, s | a state, s | every, min | share |")
         print(f"|{'---|' * 8}")

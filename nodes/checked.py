@@ -1,7 +1,8 @@
-"""The base of the nodes: it refuses a value where only a wire makes sense, as prompts by the API can have it."""
+"""The base of the nodes: it refuses values that the host lets through: NaN, and values in place of wires."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import wraps
 from typing import Any
@@ -34,6 +35,11 @@ def value_fault(name: str, of: str, value: Any) -> str:
     """
     kinds = set(of.split(","))
     parts = value if isinstance(value, list) else [value]
+    if value is None:
+        return f"{name} is not connected. Connect an output of the type {of.split(',')[0]}."
+    if of == "FLOAT":
+        wild = next((part for part in parts if isinstance(part, float) and not math.isfinite(part)), None)
+        return "" if wild is None else f"{name} is {wild}, which is not a finite number. Set it to a number."
     wrong = (bool, int, float, str, list) if kinds <= {*MAPPINGS} else (bool, int, float, str, list, dict)
     if not any(isinstance(part, wrong) for part in parts):
         return ""
@@ -41,7 +47,7 @@ def value_fault(name: str, of: str, value: Any) -> str:
 
 
 class Node(io.ComfyNode):
-    """A node whose sockets are checked before it is executed."""
+    """A node whose inputs are checked before it is executed."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Check the sockets in `execute`."""
@@ -54,20 +60,23 @@ class Node(io.ComfyNode):
 def _checked(execute: Any) -> Any:
     @wraps(execute)
     def checked(cls: type[io.ComfyNode], *args: Any, **values: Any) -> Any:
-        for name, of in _sockets(cls.__name__, cls).items():
-            if values.get(name) is not None and (fault := value_fault(name, of, values[name])):
+        for name, (of, optional) in _sockets(cls.__name__, cls).items():
+            if name not in values or (optional and values[name] is None):
+                continue
+            if fault := value_fault(name, of, values[name]):
                 raise ValueError(fault)
         return execute(cls, *args, **values)
 
     return checked
 
 
-_known: dict[str, Mapping[str, str]] = {}
+_known: dict[str, Mapping[str, tuple[str, bool]]] = {}
 
 
-def _sockets(name: str, cls: type[io.ComfyNode]) -> Mapping[str, str]:
-    """Return the types of the sockets of a node, by id."""
+def _sockets(name: str, cls: type[io.ComfyNode]) -> Mapping[str, tuple[str, bool]]:
+    """Return the types of the inputs of a node that are checked, and whether they are optional, by id."""
     if name not in _known:
-        every = {entry.id: entry.get_io_type() for entry in cls.define_schema().inputs}
-        _known[name] = {key: of for key, of in every.items() if set(of.split(",")) <= {*OBJECTS, *MAPPINGS}}
+        every = {e.id: (e.get_io_type(), bool(getattr(e, "optional", False))) for e in cls.define_schema().inputs}
+        kinds = {*OBJECTS, *MAPPINGS, "FLOAT"}
+        _known[name] = {key: (of, free) for key, (of, free) in every.items() if set(of.split(",")) <= kinds}
     return _known[name]

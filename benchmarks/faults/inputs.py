@@ -163,8 +163,7 @@ class Graphs:
 class Prompts:
     """Runs prompts with one bad value."""
 
-    EVERY = 50
-    """Prompts after which the user's model is looked at."""
+    EVERY = 50  # prompts after which the user's model is looked at
 
     def __init__(self, host: hosts.Host):
         self.host, self.graphs, self.tried = host, Graphs(host.info), 0
@@ -180,7 +179,7 @@ class Prompts:
         if kind not in self._without:  # some nodes need what no node here gives, such as encoders
             self._without[kind] = self._tried(graph, (), EITHER).said
         graph[kind]["inputs"][name] = value
-        seen = self._tried(graph, (name, *SAME.get(name, ()), *quoted(value)), right)
+        seen = self._tried(graph, (*called(name), *quoted(value)), right)
         if seen.said and seen.said == self._without[kind]:
             seen = Seen(EITHER)
         self.tried += 1
@@ -206,14 +205,15 @@ class Prompts:
         return Seen(right)
 
 
-SAME = {"images": ("image",), "captions": ("caption",), "masks": ("mask",)}
-"""What a message may call an input otherwise."""
+def called(name: str) -> tuple[str, ...]:
+    """Return what a message may call an input."""
+    return name, name.replace("_", " "), name.removesuffix("s")
 
 
 def quoted(value: Any) -> tuple[str, ...]:
     """Return the value as a message that quotes it would."""
     text = value if isinstance(value, str) else repr(value)
-    return (text[:12], repr(text)[1:12]) if len(text) > 2 else ()
+    return (text[:12], repr(text)[1:12]) if len(text) > 1 else ()
 
 
 def _refused(answer: dict[str, Any], names: tuple[str, ...], right: str) -> Seen:

@@ -125,7 +125,7 @@ class Spoiler:
 
 
 NAMES: tuple[str, ...] = ("ncoding", "weight", "latent", "mask", "image", "setting", "LoRA", "vector", "adapter", "VAE")
-NAMES += ("purecc_layers", "Image")
+NAMES += ("purecc_layers", "Image", "clip_l", "diffusion_model")
 """What a message may name."""
 
 CLASSES = ("model_weight", "encoder_weight", "vae_weight", "picture", "latents", "mask", "adapter", "setting")

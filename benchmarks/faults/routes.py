@@ -84,8 +84,9 @@ def value(random: Random) -> object:
 
 def request(random: Random, known: list[tuple[str, str]]) -> bytes:
     """Return the bytes of a request."""
-    method, path = random.choice(known)
-    method = method if random.random() < 0.8 else random.choice(METHODS)
+    own, path = random.choice(known)
+    method = own if random.random() < 0.8 else random.choice(METHODS)
+    method = own if method in ("GET", "HEAD") else method  # else the host looks for a file of that name
     path = re.sub(r"\{[^{}]*(\{[^{}]*\})?[^{}]*\}", lambda _: random.choice(PARTS), path)
     if random.random() < 0.1:
         path += random.choice(("?", "?a=1&a=2", "?" + "a" * 7000, "?%00", "#x"))

@@ -44,7 +44,7 @@ class Saving:
         """
         if self.best_drift and not (drift_every and drift_prompts):
             raise ValueError(
-                "best_drift is set, but drift is measured too seldom to choose by it: set drift_every, for example to "
+                "best_drift is set, but drift is measured too seldom to choose by it. Set drift_every, for example to "
                 "25, and add prompts to drift_prompts."
             )
 
