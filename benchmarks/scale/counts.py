@@ -170,7 +170,7 @@ def counted(name: str, pixels: int) -> dict[str, Any]:
 def main() -> None:
     """Count all models."""
     path = HERE / "results" / "counts.json"
-    found = {"run": RUN, "pool steps": STEPS, "layers": LAYERS, "rank": 4, "models": {}}
+    found: dict[str, Any] = {"run": RUN, "pool steps": STEPS, "layers": LAYERS, "rank": 4, "models": {}}
     if path.is_file():
         found["models"] = json.loads(path.read_text(encoding="utf-8"))["models"]
     for name in sys.argv[1:] or SHAPES:
