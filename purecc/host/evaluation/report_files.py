@@ -15,6 +15,8 @@ from ...evaluation.report import Report
 
 def prefix_fault(prefix: str) -> str:
     """Return what is wrong with a filename_prefix, beginning with that name; empty if nothing is."""
+    if not isinstance(prefix, str):  # the host hands on what it could not convert
+        return f"filename_prefix is {prefix!r}, which is no text. Use a path inside ComfyUI's output folder."
     root = folder_paths.get_output_directory()
     folder = (Path(root) / os.path.normpath(prefix)).parent
     if not folder_paths.is_within_directory(root, str(folder)):

@@ -24,6 +24,12 @@ def test_both_are_there(output):
     assert paths[1].read_text(encoding="utf-8") == "| table |\n" and len(list((output / "sub").iterdir())) == 2
 
 
+def test_a_prefix_that_is_no_text_is_named(comfyui):
+    from purecc_pack.purecc.host.evaluation.report_files import prefix_fault
+
+    assert prefix_fault([1]).startswith("filename_prefix is [1], which is no text")
+
+
 def test_neither_is_there_where_one_could_not_be_written(output, monkeypatch):
     from purecc_pack.purecc.host.evaluation.report_files import save
 
