@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts")]
+sys.path += [str(HERE), str(HERE.parents[1] / "scripts")]
 
 from concept_queue import DONE, STALE, Claim, Clock, ConceptQueue  # noqa: E402
 from machine import machine  # noqa: E402

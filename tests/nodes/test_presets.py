@@ -62,5 +62,6 @@ def test_every_setting_of_the_settings_node_is_one_of_both_training_nodes(comfyu
     for node in (PureLearning, TrainExtractor):
         inputs = {entry.id: entry for entry in node.GET_SCHEMA().inputs}
         for entry in settings_node().GET_SCHEMA().inputs:
-            assert entry.as_dict() | {"purecc": 0} == inputs[entry.id].as_dict() | {"purecc": 0}
+            other = inputs[entry.id].as_dict() | {"purecc": 0}
+            assert entry.as_dict() | {"purecc": 0, "advanced": other.get("advanced")} == {"advanced": None} | other
         assert set(IDS) <= set(inputs) and inputs["settings"].optional and inputs["preset"].optional

@@ -19,9 +19,9 @@ class TestTheTrace:
         """Step 2 of stage 2, read back from the file that the node writes."""
         import folder_paths
 
-        from purecc_pack.purecc.host.training.node_run import _save_trace
+        from purecc_pack.purecc.host.training.traces import save_traces
 
-        _save_trace("independent", 2, learned.traces[2])
+        save_traces("independent", {2: learned.traces[2]}, lambda message: None)
         folder = Path(folder_paths.get_output_directory()) / "purecc" / "traces"
         (path,) = folder.glob("independent_step2_*.safetensors")
         return safetensors.torch.load_file(path)
