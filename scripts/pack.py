@@ -4,6 +4,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,3 +28,17 @@ def load_pack() -> None:
     import torch
 
     comfy.cli_args.args.cpu = not torch.cuda.is_available()
+
+
+def widget_defaults(kind: str) -> dict[str, Any]:
+    """Return the defaults of the widgets of a node of the pack, by id, once the pack is loaded."""
+    from purecc_pack.nodes import NODES
+
+    (node,) = (node for node in NODES if node.GET_SCHEMA().node_id == kind)
+    inputs, found = node.INPUT_TYPES(), {}
+    for name, (sort, *options) in {**inputs["required"], **inputs.get("optional", {})}.items():
+        given = options[0] if options else {}
+        choices = sort if isinstance(sort, list) else given.get("options")
+        if "default" in given or choices:
+            found[name] = given.get("default", choices and choices[0])
+    return found

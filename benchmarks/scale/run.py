@@ -32,8 +32,6 @@ import serving  # noqa: E402
 from machine import machine  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
-from purecc_pack import nodes  # noqa: E402
-
 TRAINER = "PureCCPureLearning"
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
 LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "--num_processes", "2"]
@@ -41,14 +39,7 @@ LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_
 
 def graph(steps: int) -> dict[str, Any]:
     """Return the smallest workflow that trains, by anchored learning at the node's other defaults, unwatched."""
-    (node,) = (one for one in nodes.NODES if one.GET_SCHEMA().node_id == TRAINER)
-    inputs = node.INPUT_TYPES()
-    values = {}
-    for name, (sort, *options) in {**inputs["required"], **inputs.get("optional", {})}.items():
-        given = options[0] if options else {}
-        choices = sort if isinstance(sort, list) else given.get("options")
-        if "default" in given or choices:
-            values[name] = given.get("default", choices and choices[0])
+    values = pack.widget_defaults(TRAINER)
     values |= {"dataset": ["3", 0], "model": ["1", 0], "clip": ["1", 1], "steps": steps, "sample_every": 0}
     values |= {"drift_every": 0, "drift_prompts": "", "cache": False, "pool_images": 8}
     dataset = {"images": ["2", 0], "captions": ["2", 1], "vae": ["1", 2], "class_word": "robot", "kind": "instance"}

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pack
 import pytest
 import serving
 
@@ -31,25 +32,12 @@ def graph() -> dict:
         },
         "4": {
             "class_type": "PureCCPureLearning",
-            "inputs": tiny | values("PureCCPureLearning") | {"dataset": ["3", 0], "method": "LoRA", "steps": 2},
+            "inputs": tiny
+            | pack.widget_defaults("PureCCPureLearning")
+            | {"dataset": ["3", 0], "method": "LoRA", "steps": 2},
         },
         "5": {"class_type": "PureCCSaveAdapter", "inputs": {"adapter": ["4", 0], "overwrite": True}},
     }
-
-
-def values(kind: str) -> dict:
-    """The defaults of a node's widgets."""
-    import purecc_pack.nodes as pack
-
-    (node,) = (node for node in pack.NODES if node.GET_SCHEMA().node_id == kind)
-    inputs = node.INPUT_TYPES()
-    found = {}
-    for name, (sort, *options) in {**inputs["required"], **inputs.get("optional", {})}.items():
-        given = options[0] if options else {}
-        choices = sort if isinstance(sort, list) else given.get("options")
-        if "default" in given or choices:
-            found[name] = given.get("default", choices and choices[0])
-    return found
 
 
 @pytest.fixture
