@@ -113,6 +113,7 @@ def chromium():
 @contextlib.contextmanager
 def open_page(chromium, server):
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    context.set_default_timeout(180_000)  # a loaded machine takes its time
     opened = context.new_page()
     frontend.visit(opened, server.address)
     yield opened

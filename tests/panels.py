@@ -1,5 +1,6 @@
 """Build a workflow that trains on the embedded base in a page, drive it, and read what its panel shows."""
 
+import time
 import uuid
 
 import frontend
@@ -162,3 +163,11 @@ def wait(page, node: int, condition: str, seconds: float = 300) -> dict:
     page.wait_for_function(test, arg=node, timeout=seconds * 1000)
     page.wait_for_timeout(300)
     return shown(page, node)
+
+
+def idle(server, seconds: float = 300) -> None:
+    """Wait until a server has nothing more to run: a run ends before the nodes behind the one that trains."""
+    end = time.monotonic() + seconds
+    while server.client.get_json("/prompt")["exec_info"]["queue_remaining"]:
+        assert time.monotonic() < end, "something is still queued"
+        time.sleep(0.1)

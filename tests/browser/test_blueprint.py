@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import frontend
+import gestures
 import numpy as np
 import panels
 from PIL import Image
@@ -80,13 +81,9 @@ def drop(page) -> None:
     """Finds the blueprint by the search box and puts it on an empty canvas."""
     page.evaluate("() => app.graph.clear()")
     page.evaluate("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    box = page.get_by_role("combobox", name="Add a node...")
-    box.fill(NAME)
-    page.get_by_role("option", name=NAME).first.wait_for()
-    box.press("Enter")
-    page.wait_for_timeout(500)
-    page.mouse.move(800, 200)
-    page.mouse.click(800, 200)
+    gestures.search_box(page).wait_for()
+    gestures.choose(page, NAME)
+    gestures.place(page, lambda: page.mouse.click(800, 200))
     page.wait_for_function(DROPPED)
 
 

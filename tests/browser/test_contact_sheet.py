@@ -51,7 +51,7 @@ def run(page, caption=None):
         page.evaluate(
             "text => { app.graph.getNodeById(3).widgets.find(w => w.name === 'captions').value = text }", caption
         )
-    ended = frontend.run(page, 2)
+    ended = frontend.run(page)
     another = f"old => {{ const now = ({SHOWN})(); return now && String(now.sources) !== String(old?.sources) && now }}"
     return ended, page.wait_for_function(another, arg=before).json_value()
 

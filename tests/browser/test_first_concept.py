@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gestures
 import panels
 from PIL import Image, ImageOps
 
@@ -37,9 +38,19 @@ class Pointer:
     def __init__(self, page):
         self._page, self._mouse, self.actions = page, page.mouse, 0
 
-    def click(self, place, **options):
+    def once(self, gesture, *where):
+        """A gesture that counts once however often it is made."""
+        before = self.actions
+
+        def make():
+            self.actions = before
+            gesture(*where)
+
+        return make
+
+    def click(self, place):
         self.actions += 1
-        self._mouse.click(*place, **options)
+        self._mouse.click(*place)
 
     def double_click(self, place):
         self.actions += 2
@@ -51,6 +62,11 @@ class Pointer:
         self._mouse.down()
         self._mouse.move(*end, steps=8)
         self._mouse.up()
+
+    def shift_drag(self, start, end):
+        self._page.keyboard.down("Shift")
+        self.drag(start, end)
+        self._page.keyboard.up("Shift")
 
     def drop(self, files, place):
         """Drags files from another window of the desktop."""
@@ -77,14 +93,11 @@ def places(page, title):
     return found
 
 
-def chosen(page, name):
-    """Writes a name into the search box that is open, and takes the first node."""
-    box = page.get_by_role("combobox", name="Add a node...")
-    box.wait_for()
-    page.keyboard.type(name)
-    page.get_by_role("option", name=name).first.wait_for()
-    page.keyboard.press("Enter")
-    box.wait_for(state="hidden")
+def chosen(page, pointer, name, place, gesture, *where):
+    """Opens the search by a gesture, chooses a node and puts it at a place."""
+    gestures.repeat(pointer.once(gesture, *where), gestures.search_box(page).wait_for)
+    gestures.choose(page, name)
+    gestures.place(page, pointer.once(pointer.click, place))
 
 
 def written(page, pointer, place, value):
@@ -107,17 +120,11 @@ def test_twelve_clicks_and_drags_lead_to_a_sample_of_an_own_concept(page, server
     page.evaluate("() => app.graph.clear()")
     pointer = Pointer(page)
 
-    pointer.double_click((800, 300))
-    chosen(page, "Learn a concept")
-    pointer.click((800, 200))
+    chosen(page, pointer, "Learn a concept", (800, 200), pointer.double_click, (800, 300))
     learn = places(page, "Learn a concept")
 
-    page.keyboard.down("Shift")  # a wire that ends on the canvas opens the search
-    (x, y) = learn["in"]["model"]
-    pointer.drag((x, y), (x - 200, y - 60))
-    page.keyboard.up("Shift")
-    chosen(page, "Tiny Checkpoint")
-    pointer.click((x - 250, y - 40))
+    (x, y) = learn["in"]["model"]  # a wire that ends on the canvas opens the search
+    chosen(page, pointer, "Tiny Checkpoint", (x - 250, y - 40), pointer.shift_drag, (x, y), (x - 200, y - 60))
     base = places(page, "Tiny Checkpoint")
     for kind in ("clip", "vae"):
         pointer.drag(base["out"][kind.upper()], learn["in"][kind])
@@ -133,6 +140,7 @@ def test_twelve_clicks_and_drags_lead_to_a_sample_of_an_own_concept(page, server
     assert pointer.actions <= 12
     assert len(set(sources)) > 1, "the base model's beside it"
     page.locator(".purecc-tab").get_by_text(panels.text("finished", total=3)).wait_for()
+    panels.idle(server)
     assert (server.base / "models" / "loras" / "my_concept.safetensors").is_file()
     folder = server.base / "input" / "photos"
     assert sorted(file.name for file in folder.iterdir()) == [photo.name for photo in photos]

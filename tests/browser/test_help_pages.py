@@ -60,8 +60,8 @@ def look(page, name: str, title: str) -> dict:
     """Opens the help of a node by the button above it, unless it is open, and returns what its picture is."""
     page.evaluate(OPEN, name)
     if not page.locator(".node-help-content").count():
-        page.get_by_test_id("info-button").click(timeout=180_000)
-    return page.wait_for_function(SHOWN, arg=title, timeout=180_000).json_value()
+        page.get_by_test_id("info-button").click()
+    return page.wait_for_function(SHOWN, arg=title).json_value()
 
 
 def test_the_front_end_shows_the_page_and_the_picture(page):

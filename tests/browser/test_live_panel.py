@@ -1,7 +1,6 @@
 """The live panel in the real front end: it shows the run as it is, steers it, and comes back whole."""
 
 import json
-import time
 import urllib.error
 import urllib.request
 
@@ -120,10 +119,7 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     assert [row[0] for row in ended["rows"]] == list(range(1, steps + 1))
     assert ended["samples"][-1]["step"] == steps, "the last sample is of the last step"
     folders = [server.base / "models" / kind for kind in ("loras", "embeddings")]
-    for _ in range(200):  # Save Adapter comes after
-        if (folders[1] / f"{name}.safetensors").is_file():
-            break
-        time.sleep(0.1)
+    panels.idle(server)
     kept = files.load(*(folder / f"{name}.safetensors" for folder in folders))
     assert kept.metadata["purecc.steps"] == str(steps) and json.loads(kept.metadata["purecc.report"])["stopped"] is True
     (saved,) = ended["head"]["saved"]
@@ -171,7 +167,7 @@ def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, c
     before = wait(page, node, "head.step >= 4 && samples.length")
     page.wait_for_timeout(2500)  # until the front end has put the open workflow by
     page.reload()
-    page.wait_for_function(frontend.READY, timeout=180_000)
+    page.wait_for_function(frontend.READY)
     after = wait(page, node, "head.step >= 8")
     assert after["id"] == before["id"] and after["rows"][: len(before["rows"])] == before["rows"]
     assert after["rows"] == state(server, after["id"])["rows"][: len(after["rows"])]

@@ -182,6 +182,6 @@ def test_a_second_run_with_nothing_changed_trains_nothing(shared_page, server):
     panels.queue(page, node)
     panels.wait(page, node, "head.state === 'finished'")
     before = [run["id"] for run in server.client.get_json("/purecc/runs")["runs"]]
-    ended = frontend.run(page, 2)
+    ended = frontend.run(page)
     assert ended["name"] == "execution_success"
     assert [run["id"] for run in server.client.get_json("/purecc/runs")["runs"]] == before
