@@ -91,7 +91,7 @@ class Server:
     Args:
         python: the interpreter that has the host's packages.
         comfyui: the ComfyUI tree. Nothing is written into it: models, input, output, user data and custom nodes
-            are those of `base`, and compiled bytecode goes to `base` too.
+            are those of `base`, and compiled bytecode goes to `base` too, unless PYTHONPYCACHEPREFIX names a folder.
         base: ComfyUI's --base-directory, made when missing.
         port: 0 takes a free one.
         cpu: run on the CPU; None does so where no NVIDIA GPU answers.
@@ -125,8 +125,8 @@ class Server:
         """Start the server and return once it answers; raise ServerError with the end of its log otherwise."""
         for name in ("custom_nodes", "input", "output", "models/loras", "models/embeddings"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"PYTHONPYCACHEPREFIX": str(self.base / "pycache"), "PYTHONUNBUFFERED": "1"}
-        environment |= {"PYTHONIOENCODING": "utf-8"}
+        environment = {"PYTHONPYCACHEPREFIX": str(self.base / "pycache"), **os.environ}
+        environment |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(),

@@ -37,12 +37,14 @@ def run(ready: host.Host, arguments: list[str]) -> int:
         "OMP_NUM_THREADS": "1",
         "PYTHONPYCACHEPREFIX": str(host.CACHE / "pycache"),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # dozens of processes would each compile ComfyUI and PyTorch
     if "--fast" in arguments:
         arguments = [*FAST, *(argument for argument in arguments if argument != "--fast")]
     else:
         environment["PURECC_BROWSER"] = str(browser.get_browser())
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    line = [str(ready.python), "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *arguments]
+    spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
+    line = [str(ready.python), "-m", "pytest", *spread, *arguments]
     return subprocess.run(line, cwd=host.ROOT, env=environment).returncode
 
 
