@@ -97,10 +97,9 @@ def test_ctrl_c_stops_and_keeps(folder):
     assert (folder / "out" / "loras" / "kept.safetensors").is_file()
 
 
-@pytest.mark.parametrize(("argument", "said"), [("NoNode.x=1", "no node 'NoNode'"), ("4.stps=1", "no input 'stps'")])
-def test_what_the_workflow_has_not_is_named(folder, argument, said):
-    code, out = run(folder, "--set", argument)
-    assert code == 2 and said in out
+def test_what_the_workflow_has_not_is_named(folder):
+    code, out = run(folder, "--set", "4.stps=1")
+    assert code == 2 and "no input 'stps'" in out
 
 
 def step_of(folder: Path) -> int:
