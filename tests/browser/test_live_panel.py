@@ -11,7 +11,16 @@ import translations
 from panels import opened, queue, shown, text, wait
 
 RENDERERS = ["canvas", "Vue"]
+TOGGLE = "() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')"
 SHIPPED = [language for language in translations.LANGUAGES if language != "de"]  # the front end has no German yet
+
+
+@pytest.fixture
+def page(shared_page):
+    """The module's page, in which each test opens a workflow of its own and finds the side bar closed."""
+    yield shared_page
+    if shared_page.locator(".purecc-tab").count():
+        shared_page.evaluate(TOGGLE)
 
 
 def render(page, renderer: str) -> None:
@@ -64,10 +73,8 @@ def press(page, node: int, request: str) -> None:
 
 def side_bar(page):
     """The tab of the side bar, opened."""
-    tab = page.locator(".purecc-tab")
-    if not tab.count():  # it stays open from one test to the next
-        page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.purecc.run')")
-    return tab
+    page.evaluate(TOGGLE)
+    return page.locator(".purecc-tab")
 
 
 IN_SIDE_BAR = "lines => lines.every(line => document.querySelector('.purecc-tab')?.innerText.includes(line))"
@@ -162,7 +169,7 @@ def test_it_comes_back_whole_after_a_reload_and_in_a_second_page(page, server, c
     """In mid-run, also where the connection has dropped; a finished run stays until the node runs again."""
     workflow = f"5f0c0000-0000-4000-8000-00000000000{len(renderer)}"
     name = f"reloaded_{renderer}"
-    node = opened(page, workflow, name=name, steps=200, drift_every=2, sample_every=3, seed=5)
+    node = opened(page, workflow, name=name, steps=3000, drift_every=2, sample_every=3, seed=5)
     queue(page, node)
     before = wait(page, node, "head.step >= 4 && samples.length")
     page.wait_for_timeout(2500)  # until the front end has put the open workflow by
@@ -350,6 +357,14 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
     dialog.wait_for(state="detached")
 
 
+@pytest.fixture(scope="module")
+def ended(shared_page, server) -> str:
+    """The id of a run that has ended."""
+    node = opened(shared_page, name="refused", steps=1, sample_every=0, seed=11)
+    queue(shared_page, node)
+    return wait(shared_page, node, "head.state === 'finished'")["id"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers", "body", "status"),
     [
@@ -366,15 +381,9 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
         ("POST", "/purecc/runs/ID/stop", {}, b"{}", 409),
     ],
 )
-def test_a_real_server_refuses_plainly(page, server, method, path, headers, body, status):
+def test_a_real_server_refuses_plainly(server, ended, method, path, headers, body, status):
     """The routes behind the host's own middleware; the run has ended, so that nothing may be asked of it."""
-    listed = server.client.get_json("/purecc/runs")["runs"]
-    if not listed:
-        node = opened(page, name="refused", steps=1, sample_every=0, seed=11)
-        queue(page, node)
-        wait(page, node, "head.state === 'finished'")
-        listed = server.client.get_json("/purecc/runs")["runs"]
-    before = state(server, listed[-1]["id"])
+    before = state(server, ended)
     url = server.address + path.replace("ID", before["id"])
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=60)

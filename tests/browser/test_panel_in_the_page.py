@@ -33,6 +33,13 @@ def tell(page, state: dict, name: str = "purecc.run") -> None:
 
 
 @pytest.fixture
+def page(shared_page):
+    """The module's page, in which each test opens a workflow of its own and no answer is the test's any more."""
+    yield shared_page
+    shared_page.unroute_all()
+
+
+@pytest.fixture
 def node(page) -> int:
     """A training node in an open workflow."""
     return panels.opened(page)
@@ -80,7 +87,6 @@ def test_a_run_that_the_server_no_longer_knows_is_lost_and_a_new_one_is_not(page
     assert all(lost["disabled"].values()) and len(lost["rows"]) == 3, "what it showed is still there"
     new = started(page, node, steps=1)
     assert wait(page, node, "head.state === 'running'")["id"] == new.id != run.id
-    page.unroute(RUNS)
 
 
 def test_what_is_missed_while_an_answer_is_under_way_is_asked_for_again(page, node):
@@ -106,7 +112,6 @@ def test_what_is_missed_while_an_answer_is_under_way_is_asked_for_again(page, no
     second.fulfill(json=now)
     assert [row[0] for row in wait(page, node, "rows.length === 4")["rows"]] == [1, 2, 3, 4]
     assert shown(page, node)["head"]["state"] == "finished"
-    page.unroute(RUN)
 
 
 def test_samples_that_the_server_has_forgotten_are_gone(page, node):
@@ -212,6 +217,7 @@ def test_what_the_server_says_is_translated(page, node):
 
 
 def test_a_page_without_words_has_its_panel_all_the_same(page, server):
+    """The last test of this page, which it opens anew."""
     page.route(re.compile(r"/i18n$"), lambda route: route.abort())
     frontend.visit(page, server.address)
     node = panels.opened(page)
