@@ -57,12 +57,32 @@ if os.environ.get("COMFYUI_PATH"):
     prepare_comfy(Path(os.environ["COMFYUI_PATH"]).resolve())
 
 
+# The files that take longest, in this order: whoever gets one last works on alone.
+LONGEST = (
+    "browser/test_workflows.py",
+    "scripts/test_train.py",
+    "host/families/test_training.py",
+    "browser/test_live_panel.py",
+    "benchmarks/speed/test_run.py",
+    "host/families/test_gradients.py",
+    "host/training/test_out_of_memory.py",
+    "browser/test_first_concept.py",
+    "browser/test_offer.py",
+    "browser/test_help_pages.py",
+    "browser/test_blueprint.py",
+    "browser/test_contact_sheet.py",
+    "browser/test_training_node.py",
+    "browser/test_panel_in_the_page.py",
+    "host/training/test_killed_server.py",
+)
 MARKS = {"server": "server", "chromium": "browser", "checked": "slow"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
-    """Marks tests by the fixtures they need."""
+    """Marks tests by the fixtures they need, and puts the files that take longest first."""
+    longest = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: longest.get(item.path, len(longest)))
     for item in items:
         for fixture in MARKS.keys() & item.fixturenames:
             item.add_marker(MARKS[fixture])
@@ -87,12 +107,14 @@ def server(comfyui, tmp_path_factory):
 
     `server.client` speaks to it; `server.base` is its base directory (models, input, output).
     """
+    import quick
     import standin_loaders
 
     base = tmp_path_factory.mktemp("a server")
     serving.link_pack(base)
     install(base)
     standin_loaders.install(base)
+    quick.install(base)
     with serving.Server(Path(sys.executable), comfyui, base) as running:
         running.client = Client(running.address)
         running.client.post("/settings/Comfy.TutorialCompleted", True)  # else the first page opens a dialog
