@@ -115,7 +115,9 @@ def server(comfyui, tmp_path_factory):
     install(base)
     standin_loaders.install(base)
     quick.install(base)
-    with serving.Server(Path(sys.executable), comfyui, base) as running:
+    front_end = os.environ.get("PURECC_FRONT_END")  # another version of it: the folder `static` of its package
+    options = ["--front-end-root", front_end] if front_end else []
+    with serving.Server(Path(sys.executable), comfyui, base, options=options) as running:
         running.client = Client(running.address)
         running.client.post("/settings/Comfy.TutorialCompleted", True)  # else the first page opens a dialog
         yield running

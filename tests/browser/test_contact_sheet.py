@@ -29,11 +29,14 @@ SHOWN = """
   return {title: sheet.title.textContent, cards: [...sheet.grid.children].map(card => card.innerText),
           sources: images.map(image => image.src), first: node.widgets[0].name, picture: Boolean(picture),
           wrong: [...sheet.grid.children].map(card => card.classList.contains("purecc-wrong")),
-          wide: images[0].getBoundingClientRect().width / app.canvas.ds.scale, size: [...node.size],
+          wide: images[0].getBoundingClientRect().width / app.canvas.ds.scale,
           fields: sheet.element.querySelectorAll("textarea").length,
           saved: [...JSON.parse(JSON.stringify(node.serialize())).size]};
 }
 """
+
+# How tall the dataset node is drawn; newer versions of the host keep what a Vue node's content adds out of its size.
+TALL = "() => document.querySelector('[data-node-id=\"3\"]')?.offsetHeight ?? app.graph.getNodeById(3).size[1]"
 
 
 @pytest.fixture(params=[False, True], ids=["canvas", "vue"])
@@ -61,14 +64,14 @@ def test_the_sheet_is_on_the_node_and_says_what_is_wrong(shared_page, vue):
     page.evaluate(LOAD, GRAPH)
     page.wait_for_function("() => app.graph.getNodeById(3)?.widgets.length > 8")
     page.wait_for_timeout(1000)  # a Vue node takes the height of its content
-    size = page.evaluate("() => [...app.graph.getNodeById(3).size]")
+    size, tall = page.evaluate("() => [...app.graph.getNodeById(3).size]"), page.evaluate(TALL)
     ended, sheet = run(page, "a [v] robot")
     assert ended["name"] == "execution_success"
     assert "learns [v] robot" in sheet["title"] and "All 5 images have the same caption" in sheet["title"]
     assert len(sheet["cards"]) == 5 and all("a robot" in card and "[v] robot" in card for card in sheet["cards"])
     assert sheet["first"] == "purecc_sheet" and not sheet["picture"] and not any(sheet["wrong"])
     assert sheet["wide"] > 100, "readable at the width of the node"
-    assert sheet["size"][1] > size[1] and abs(sheet["saved"][1] - size[1]) < 2, "a file holds no sheet"
+    assert page.evaluate(TALL) > tall and abs(sheet["saved"][1] - size[1]) < 2, "a file holds no sheet"
     ended, sheet = run(page, "a [v] robot\na [v] robot\na toy\na [v] robot\na [v] robot")
     assert ended["name"] == "execution_error"
     assert "Caption 3 of 5" in ended["exception_message"] and "'robot'" in ended["exception_message"]

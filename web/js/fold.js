@@ -1,7 +1,7 @@
 // The settings of a training node: few in sight, the others behind one line, none that the method does not use.
 // nodes/visibility.py says which are which.
 
-import { bare, keepFileOrder, silence, sortWidgets } from "./order.js";
+import { bare, isLoading, keepFileOrder, silence, sortWidgets } from "./order.js";
 import { say } from "./words.js";
 
 const CUSTOM = "custom";
@@ -58,6 +58,8 @@ class Fold {
         this.refresh();
       });
     this.after(node, "onConnectionsChange", () => {
+      const set = ({ name }) => this.preset(name) && this.linked(name);
+      if (!isLoading(node) && this.widgets.some(set)) this.find("preset").value = CUSTOM;
       this.refresh();
       requestAnimationFrame(() => this.refresh()); // a Vue node reads its wires anew in between
     });
@@ -122,7 +124,6 @@ class Fold {
   }
 
   refresh() {
-    if (this.widgets.some(({ name }) => this.preset(name) && this.linked(name))) this.find("preset").value = CUSTOM;
     let more = 0;
     let last = true; // whether the setting before is shown: the control of a seed goes with it
     for (const widget of this.widgets) {

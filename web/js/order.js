@@ -6,6 +6,9 @@ const saved = (widget) => widget.serialize !== false;
 export const bare = new WeakMap(); // by node: its height without views of the pack, where a Vue node has some
 const loading = new WeakSet(); // nodes whose values are being read, in the order of the file
 
+/** Whether the values of a node are being read; its wires are not in their places then. */
+export const isLoading = (node) => loading.has(node);
+
 /** Sorts the widgets of a node by a rank, in a way that the Vue renderer sees. */
 export function sortWidgets(node, rank) {
   if (loading.has(node)) return;

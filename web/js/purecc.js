@@ -13,6 +13,7 @@ import { Runs } from "./runs.js";
 import { get, server } from "./server.js";
 import { hidePicture, isDataset, receiveSheets, restoreSheets } from "./sheets.js";
 import { Tab } from "./tab.js";
+import { sortTemplates } from "./templates.js";
 import { everyNode } from "./views.js";
 import { setLanguage } from "./words.js";
 
@@ -74,6 +75,7 @@ app.registerExtension({
     app.ui.settings.addEventListener("Comfy.Locale.change", translate);
     receiveSheets((sheet) => tab.showSheet(sheet));
     narrow(api);
+    sortTemplates(api);
     askBeforeQueueing();
     await Promise.all([runs.restore(), translate()]);
     restored = true;
