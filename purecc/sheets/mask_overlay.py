@@ -15,6 +15,8 @@ OUTLINE = (1.0, 0.85, 0.0)
 EDGE = 0.5
 """Value of the mask at the outline."""
 GAP = 4
+GROUND = 0.5
+"""Grey between tiled images, for light and dark pages."""
 
 
 def overlay(image: Tensor, mask: Tensor | None) -> Tensor:
@@ -41,11 +43,11 @@ def overlay(image: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def tiled(images: Sequence[Tensor]) -> Tensor:
-    """Tile images [h, w, 3] of any sizes on one white sheet, row by row, [1, H, W, 3]."""
+    """Tile images [h, w, 3] of any sizes on one grey sheet, row by row, [1, H, W, 3]."""
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
     height, width = (max(image.shape[k] for image in images) + GAP for k in (0, 1))
-    sheet = torch.ones(rows * height - GAP, columns * width - GAP, 3)
+    sheet = torch.full((rows * height - GAP, columns * width - GAP, 3), GROUND)
     for k, image in enumerate(images):
         top, left = k // columns * height, k % columns * width
         sheet[top : top + image.shape[0], left : left + image.shape[1]] = image

@@ -222,25 +222,29 @@ def test_pool_prompts_that_cannot_be_used_are_refused_by_anchored_alone(models, 
     learn(models, dataset, pool_prompts="a [v] robot", method="LoRA", steps=1)
 
 
-def test_the_masks_are_shown_on_the_node_before_the_first_step(models, dataset, monkeypatch):
+def test_the_masks_are_shown_on_the_panel_alone(models, dataset, monkeypatch):
+    """Not as a picture of the host, too, which stays on a Vue node."""
     import comfy.utils
 
-    from purecc_pack.purecc.host.training import find_masks
+    from purecc_pack.purecc.host.training import find_masks, node_run
+    from purecc_pack.purecc.host.ui.live_runs import RUNS
     from purecc_pack.purecc.sheets.canvas import image
     from purecc_pack.purecc.sheets.mask_overlay import tiled
 
-    bars = []
+    bars, sheets, as_jpeg = [], [], node_run._as_jpeg
     comfy.utils.set_progress_bar_global_hook(lambda value, total, picture, node_id=None: bars.append((value, picture)))
+    monkeypatch.setattr(node_run, "_as_jpeg", lambda sheet: sheets.append(sheet) or as_jpeg(sheet))
     try:
         learn(models, dataset, pool_images=1)
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
-    assert [value for value, _ in bars][:1] == [0] and [value for value, _ in bars][-2:] == [1, 2]
-    ((kind, sheet, _),) = [picture for _, picture in bars if picture is not None]
+    assert [value for value, _ in bars][-2:] == [1, 2] and not any(picture for _, picture in bars)
+    sheet = sheets[0]
+    assert RUNS.all()[-1].picture(0, "masks") == as_jpeg(sheet)
     with torch.inference_mode():
         found = find_masks.find_masks(models, dataset, runs.Quiet().phase)
     expected = image(tiled(find_masks.pictures(found))[0])
-    assert kind == "JPEG" and sheet.size == expected.size
+    assert sheet.size == expected.size
     assert np.abs(np.asarray(sheet, dtype=int) - np.asarray(expected, dtype=int)).max() <= 1
 
 

@@ -207,5 +207,5 @@ class TestThePicture:
         assert [float(sheet[0, 18 * (k // 3), 24 * (k % 3), 0]) for k in range(5)] == pytest.approx(
             [0.0, 0.1, 0.2, 0.3, 0.4]
         )
-        assert float(sheet[0, -1, -1, 0]) == 1.0
+        assert float(sheet[0, -1, -1, 0]) == 0.5
         assert tiled(images[:1]).shape == (1, 10, 20, 3)

@@ -163,9 +163,7 @@ class NodeListener:
 
     def masks(self, dataset: ConceptDataset) -> None:
         """See Listener."""
-        sheet = image(tiled(pictures(dataset))[0])
-        self._live.masks(_as_jpeg(sheet))
-        self._progress.advance(0, sheet)
+        self._live.masks(_as_jpeg(image(tiled(pictures(dataset))[0])))
 
     def resumed(self, steps: Sequence[Step], total: int) -> None:
         """See Listener."""
