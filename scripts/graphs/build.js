@@ -1,5 +1,6 @@
 async graph => {
-  const GAP = 54, BETWEEN = 90, HEAD = 88;
+  // Between two nodes is room for a title, and for the foot of a Vue node whose file is missing.
+  const GAP = 58, BETWEEN = 90, HEAD = 88, TALLER = 30; // a Vue node is taller by its badge
   const find = (node, name, kind) => {
     const found = node[kind].findIndex(slot => slot.name === name || slot.label === name);
     if (found < 0) throw Error(`${node.type} has no ${name} among its ${kind}: ${node[kind].map(s => s.name)}`);
@@ -72,7 +73,7 @@ async graph => {
     let x = 0;
     for (const column of described.columns) {
       let y = 0;
-      for (const key of column) y = place(nodes[key], described.nodes[key], x, y, 400);
+      for (const key of column) y = place(nodes[key], described.nodes[key], x, y, 400) + TALLER;
       x += 400 + BETWEEN;
     }
     subgraph.inputNode.pos = [-260, 0];
@@ -126,8 +127,18 @@ async graph => {
     app.canvas.setDirty(true, true);
     return new Promise(resolve => setTimeout(resolve, 500));
   };
+  // The height of a node in the renderer that draws it taller: text boxes grow when they are drawn, and so do Vue nodes.
+  const render = async vue => {
+    const { setting } = app.extensionManager;
+    await setting.set("Comfy.RightSidePanel.ShowErrorsTab", !vue); // what files are missing depends on the machine
+    await setting.set("Comfy.VueNodes.Enabled", vue);
+    await new Promise(resolve => setTimeout(resolve, 1000));
+  };
   await lay(() => 0);
-  await lay(node => node.size[1]); // text boxes have grown when they were drawn
+  await render(true);
+  const tall = new Map(app.graph.nodes.map(node => [node, 4 * Math.ceil(node.size[1] / 4)]));
+  await render(false);
+  await lay(node => tall.get(node));
   for (const { title, x, width, bottom } of columns) {
     if (!title) continue;
     const group = new LiteGraph.LGraphGroup(title);

@@ -11,7 +11,7 @@ def files_note(family: Family) -> Node:
     """Return the note that says which files the family needs."""
     lines = "\n".join(f"- {files} in `models/{folder}`" for folder, files in family.files.items())
     remark = f"\n\n{family.remark}" if family.remark else ""
-    return note(f"**{family.name}**. It needs:\n\n{lines}\n\nThen press R.{remark}", 190)
+    return note(f"**{family.name}**. It needs:\n\n{lines}\n\nThen press R.{remark}", 160)
 
 
 def images_note() -> Node:

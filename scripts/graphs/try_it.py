@@ -58,28 +58,28 @@ def try_it() -> Graph:
         ),
         "tiny": Node("PureCCTinyCheckpoint"),
         "concept": Node("PureCCExampleConcept"),
-        "references": save("references", "concept.images", "The five reference images"),
+        "references": save("references", "concept.images", "The five reference images", 300),
         "learn": Node(
             learn({}, TRAINING),
             {"class_word": "robot", "resolution": 96, "name": "quickstart_robot", "overwrite": True} | {"steps": 100},
             {**BASE, "images": "concept.images", "captions": "concept.captions"},
         ),
-        "masks": save("masks", "learn.masks", "Bright areas were learned"),
+        "masks": save("masks", "learn.masks", "Bright areas were learned", 300),
         "curves": save("curves", "learn.curves", "Loss and drift"),
         "compare": Node(
             compare(sampling=SAMPLING),
             {"text": PROMPT, **SIZE},
             {**BASE, "adapter": "learn.adapter"},
         ),
-        "before": save("base", "compare.before", "Before: the base model"),
-        "after": save("customised", "compare.after", "After: this one robot"),
+        "before": save("base", "compare.before", "Before: the base model", 220),
+        "after": save("customised", "compare.after", "After: this one robot", 220),
     }
     return Graph(
         nodes,
         [
-            Column("A model and five images", ["about", "tiny", "concept"]),
-            Column("Teach it the concept", ["learn", "references"]),
-            Column("What was learned", ["compare", "masks", "curves"]),
-            Column("Before and after", ["before", "after"], 400),
+            Column("A model and five images", ["about", "tiny", "concept"], 320),
+            Column("Teach it the concept", ["learn", "references"], 320),
+            Column("What was learned", ["compare", "masks"], 320),
+            Column("The result", ["before", "after", "curves"], 460),
         ],
     )
