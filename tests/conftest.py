@@ -23,6 +23,7 @@ sys.path += [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import browser
 import frontend
+import quick
 import serving
 from client import Client
 from drawn import customised, drawn  # noqa: F401
@@ -107,7 +108,6 @@ def server(comfyui, tmp_path_factory):
 
     `server.client` speaks to it; `server.base` is its base directory (models, input, output).
     """
-    import quick
     import standin_loaders
 
     base = tmp_path_factory.mktemp("a server")
@@ -136,11 +136,14 @@ def chromium():
 
 @contextlib.contextmanager
 def open_page(chromium, server):
+    """A page of a server that is quick meanwhile: its figures are looked at elsewhere."""
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
     context.set_default_timeout(180_000)  # a loaded machine takes its time
     opened = context.new_page()
     frontend.visit(opened, server.address)
+    server.client.post(quick.PATH, True)
     yield opened
+    server.client.post(quick.PATH, False)
     context.close()
 
 

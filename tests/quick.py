@@ -1,44 +1,52 @@
-"""Fewer samples and steps of the base's images than users have, where a test looks at neither."""
+"""Servers in which masks, pools and previews take a fraction of the passes that they take of users, while one asks."""
 
 import importlib
 import sys
 from pathlib import Path
 
 HEAD = ".purecc.host.messages"
+PLACES = {
+    ("concept_masks", "SAMPLES"): 4,
+    ("pool", "STEPS"): 4,
+    ("previews.PreviewSampler.__init__", "__defaults__"): (4, 4.0),
+}
+PATH = "/quick"
 
 
 def shorten(pack: str, change=setattr) -> None:
-    """Have masks, pools and previews of a loaded pack take a fraction of their passes."""
-    masks, pool, previews = (
-        importlib.import_module(f"{pack}.purecc.training.{name}") for name in ("concept_masks", "pool", "previews")
-    )
-    change(masks, "SAMPLES", 4)
-    change(pool, "STEPS", 4)
-    change(previews.PreviewSampler.__init__, "__defaults__", (4, 4.0))
+    """Have a loaded pack take few samples and steps."""
+    for place, value in PLACES.items():
+        change(*found(pack, *place), value)
+
+
+def found(pack: str, owner: str, name: str) -> tuple:
+    module, *parts = owner.split(".")
+    of = importlib.import_module(f"{pack}.purecc.training.{module}")
+    for part in parts:
+        of = getattr(of, part)
+    return of, name
 
 
 def patch() -> None:
-    """Shorten the pack in a server, whether the host loads it before or after."""
-    import nodes
+    """Let a server be told whether to be quick."""
+    from aiohttp import web
+    from server import PromptServer
 
-    stock = nodes.load_custom_node
+    own = {}
 
-    async def loaded(*given, **named):
-        done = await stock(*given, **named)
-        shorten_loaded()
-        return done
-
-    nodes.load_custom_node = loaded
-    shorten_loaded()
-
-
-def shorten_loaded() -> None:
-    for name in [name for name in sys.modules if name.endswith(HEAD)]:
-        shorten(name.removesuffix(HEAD))
+    @PromptServer.instance.routes.post(PATH)
+    async def choose(request):
+        quick = await request.json()
+        for pack in [name.removesuffix(HEAD) for name in sys.modules if name.endswith(HEAD)]:
+            for place, value in PLACES.items():
+                of, name = found(pack, *place)
+                before = own.setdefault((pack, place), getattr(of, name))
+                setattr(of, name, value if quick else before)
+        return web.json_response({})
 
 
 def install(base: Path) -> None:
-    """Has a server with this base directory shorten the pack: a custom node pack that only calls `patch`."""
+    """Has a server with this base directory hear `PATH`: a custom node pack that only calls `patch`."""
     pack = base / "custom_nodes" / "quick"
     pack.mkdir(parents=True, exist_ok=True)
     (pack / "__init__.py").write_text(
