@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..purecc.host.models.field import PRECISIONS
+from ..purecc.host.models.precision import PRECISIONS
 from ..purecc.host.training.planning import CHECKPOINTING
 from ..purecc.host.training.queue_checks import checkpointing
 from ..purecc.network.lora import AUTO, TARGETS

@@ -82,6 +82,41 @@ def test_on_the_cpu_everything_is_float32(models):
             assert field.dtype == FULL and {w.dtype for w in field.module.state_dict().values()} == {FULL}
 
 
+@pytest.fixture(scope="module")
+def widened(tmp_path_factory, comfyui):
+    """A checkpoint in bfloat16, which the host widens to float32 on a CPU."""
+    import standin
+
+    return runs.load(standin.write(tmp_path_factory.mktemp("bfloat16") / "base.safetensors", dtype=BRAIN))
+
+
+@pytest.mark.parametrize(
+    ("capable", "precision", "computed"),
+    [(True, "auto", BRAIN), (True, "as loaded", FULL), (True, "float32", FULL), (False, "auto", FULL)],
+)
+def test_a_checkpoint_in_bfloat16_on_a_processor(widened, monkeypatch, capable, precision, computed):
+    """It is computed in bfloat16 where the processor multiplies in it; the user's MODEL stays as the host has it."""
+    from purecc_pack.purecc.host.models import copies
+    from purecc_pack.purecc.host.models.field import private_field
+
+    capabilities = {"avx2": True, "avx512_bf16": capable, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    before = runs.state(widened)
+    with copies.trainable_world(), private_field(widened.model, precision) as field:
+        assert field.dtype == computed and {w.dtype for w in field.module.parameters()} == {computed}
+    assert runs.state(widened) == before
+    assert widened.model.model.get_dtype_inference() == FULL
+
+
+def test_weights_that_bfloat16_would_round_stay(models, monkeypatch):
+    from purecc_pack.purecc.host.models import copies
+    from purecc_pack.purecc.host.models.field import private_field
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    with copies.trainable_world(), private_field(models.model) as field:
+        assert field.dtype == FULL
+
+
 @dataclass(frozen=True)
 class Faint(Recipe):
     """A recipe whose loss is made smaller."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from comfy import model_management
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
@@ -20,10 +19,7 @@ from .beside import attach_to_copy
 from .copies import private_copy
 from .differentiable import attention_options
 from .noise_path import noise_path, to_host
-
-PRECISIONS = {"auto": None, "as loaded": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Precisions of the base. "as loaded": the one the host samples in. "auto": the same, but bfloat16 instead of float16
-where the device computes well in it, because some gradients vanish in float16."""
+from .precision import compute_in
 
 FLOAT16_LOSS_SCALE = 2.0**16
 """Brings gradients into the range of float16, 6e-8 to 65504: that of a mean over the 2¹⁸ numbers of a 1024 pixel image
@@ -146,27 +142,13 @@ def private_field(model: ModelPatcher, precision: str = "auto") -> Iterator[Host
 
     Args:
         model: the user's MODEL.
-        precision: of the base, a key of PRECISIONS; LoRA and embeddings are float32.
+        precision: of the base, a key of `precision.PRECISIONS`; LoRA and embeddings are float32.
     """
     with private_copy(model) as private:
-        _compute_in(private.model, precision, private.load_device)
+        compute_in(private.model, precision, private.load_device)
         attach_to_copy(private)
         field = HostField(private)
         try:
             yield field
         finally:
             field.remove()
-
-
-def _compute_in(base: BaseModel, precision: str, device: torch.device) -> None:
-    """Set the precision of a private copy; 8-bit weights stay unless another precision is requested by name."""
-    dtype = PRECISIONS[precision]
-    if precision == "auto" and base.get_dtype_inference() == torch.float16 and model_management.should_use_bf16(device):
-        dtype = torch.bfloat16
-        if base.get_dtype().itemsize == 1:
-            base.manual_cast_dtype = dtype  # the host casts every weight to the dtype of the layer's input
-            return
-    if dtype is not None:
-        base.diffusion_model.to(dtype)
-        base.diffusion_model.dtype = dtype
-        base.manual_cast_dtype = None

@@ -39,7 +39,7 @@ class MemorySpec:
     """How the model computes: what takes memory or time and changes the result by rounding at most.
 
     Attributes:
-        precision: of the base, a key of field.PRECISIONS; LoRA and embeddings are always float32.
+        precision: of the base, a key of precision.PRECISIONS; LoRA and embeddings are always float32.
         checkpointing: which blocks are computed again in the backward pass: "auto", as few as the device's free memory
             requires, and none on the CPU; "off"; or "all".
         deterministic: whether the same seed gives the same adapter on CUDA too, somewhat slower.
