@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,7 @@ from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
 from speed.sizes import Shape
 
 OUT_OF_MEMORY = "out of memory"
+PROCESS = Path("/proc/self")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Measured:
 
     Attributes:
         seconds: of each timed step; empty where memory did not suffice.
-        peak: most bytes that torch reserved during the timed steps; None on a CPU.
+        peak: most bytes that torch reserved during the timed steps; on a CPU, most that the process had in memory.
         context: bytes that CUDA itself takes beside them; None on a CPU.
         grown: bytes that live tensors take more after the timed steps than before.
         dtype: what the transformer computes in.
@@ -143,14 +145,24 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    elif PROCESS.is_dir():
+        (PROCESS / "clear_refs").write_text("5")
 
 
 def taken(device: torch.device) -> dict[str, Any]:
-    """Return "peak", the most bytes reserved since `forget_peak`, and "context", all that is in use beside torch."""
+    """Return "peak" since `forget_peak`, and "context", all of the device that is in use beside torch."""
     if device.type != "cuda":
-        return {"peak": None, "context": None}
+        return {"peak": _resident(), "context": None}
     free, total = torch.cuda.mem_get_info()
     return {"peak": torch.cuda.max_memory_reserved(), "context": total - free - torch.cuda.memory_reserved()}
+
+
+def _resident() -> int | None:
+    """Return the most bytes that this process had in memory, mapped files included; None where Linux does not say."""
+    if not PROCESS.is_dir():
+        return None
+    (line,) = (x for x in (PROCESS / "status").read_text().splitlines() if x.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
 
 
 def held(device: torch.device) -> int:

@@ -6,13 +6,16 @@ With a FILE, such as build/speed/small.jsonl, its tables are printed and nothing
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+
+from speed.targets import GIB, Row, targets  # noqa: E402
+
 BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 NOTHING = """No GPU was at hand when this was written, so **there are no figures of speed or memory yet**. Every part of
 the benchmark has been run on a CPU at small size, whose figures tell nothing about a GPU and are not kept."""
@@ -20,13 +23,6 @@ COUNTED = """Weights and a fused attention's map are not among what is saved. "B
 v_original, where that takes a gradient. The passes through CLIP that a trained token asks for are not counted. Of
 *anchored* a reference that anchors a sample, which is one in two, goes through the base once for both of its passes."""
 SMALL = "Small shapes: this shows that the benchmark runs. **No figure of it is a claim.**"
-
-AS_RELEASED, UNTOUCHED = "pure learning, as released", "as released, untouched base"
-LEAN, PAPER = ("pure learning, layer-wise", "pure learning, frozen token"), "pure learning, paper"
-CAPS = {"small, 7.2 GiB": 7.2, "small, fp8, 5 GiB": 5.0}
-GIB, MIB = 2**30, 2**20
-
-Row = Mapping[str, Any]
 
 
 def main(file: Path | None = None) -> str:
@@ -99,74 +95,6 @@ def _near(r: Row) -> list[str]:
         *rest,
         f"{a['gradient']:.5f}",
     ]
-
-
-def targets(rows: Sequence[Row]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what was aimed at on one H100, at batch 2 and the smallest images: title, figure, target, verdict."""
-    pixels = min((r["pixels"] for r in rows), default=512)
-    by_key = {(r["who"], r["stage"], r["setting"], r["batch"]): r for r in rows if r["pixels"] == pixels}
-
-    def seconds(stage: str, batch: int = 2) -> float | None:
-        return by_key.get(("ours", stage, "fast", batch), {}).get("seconds")
-
-    def best(who: str) -> Row:
-        those = [r for r in by_key.values() if (r["who"], r["batch"]) == (who, 2) and r["seconds"]]
-        return min(those, key=lambda r: r["seconds"], default={})
-
-    released, host = best("released"), best("TrainLoraNode")
-    pairs = [("as released, beside the released step", released, AS_RELEASED, 2.5)]
-    pairs += [("the same with an untouched-base v_original", released, UNTOUCHED, 3)]
-    stages = "extractor", "plain LoRA", "plain LoRA, all blocks"
-    pairs += [(f"{stage}, beside TrainLoraNode", host, stage, 1.5) for stage in stages]
-    for what, theirs, stage, least in pairs:
-        yield _line(f"*fast*, {what}, times faster", _over(theirs.get("seconds"), seconds(stage)), least=least)
-
-    whole = by_key.get(("whole run", f"extractor, then {PAPER}", "fast", 2), {})
-    details = whole.get("details", {})
-    complete = details.get("steps of each stage") == 400
-    yield _line("*fast*, 400 + 400 steps, images to files, s", whole["seconds"] if complete else None, most=60)
-    fast = [r for r in by_key.values() if (r["who"], r["setting"], r["batch"]) == ("ours", "fast", 2) and r["seconds"]]
-    worst = min((r["tflop"] / r["seconds"] / r["ceiling"] for r in fast), default=None)
-    yield _line("*fast*, throughput in parts of the ceiling, at the worst stage", worst, least=0.5)
-    for stage in LEAN:
-        for setting, gib in CAPS.items():
-            needs = _memory(by_key.get(("ours", stage, setting, 2)))
-            yield _line(f"*{setting}*, {stage}, reserved and context, GiB", needs, most=gib)
-    growth = _over(seconds(PAPER, batch=4), seconds(PAPER))
-    yield _line(f"*fast*, {PAPER}, time of a sample at batch 4 over that at batch 2", growth and growth / 2, most=1.1)
-    halves = [details.get(f"a step in the {half} half") for half in ("second", "first")]
-    yield _line("a step in the second half of a whole run over one in the first", _over(*halves), most=1.05)
-    grown = whole.get("grown")
-    yield _line("memory at the last step of a whole run beyond the second, MiB", grown and grown / MIB, most=1)
-    parts = [released.get("details", {}).get(k) for k in ("transformers", "bare calls of their class")]
-    yield _line("the released step's transformers over bare calls of their class", _over(*parts), most=1.1)
-    cosine = min((r["accuracy"]["gradient"] for r in rows if r["who"] == "accuracy"), default=None)
-    yield _line("gradient cosine beside plain float32, the worst", cosine, least=0.99)
-
-
-def _over(a: float | None, b: float | None) -> float | None:
-    return a / b if a and b else None
-
-
-def _memory(r: Row | None) -> float | None:
-    """Return reserved memory and context in GiB: infinite where it did not suffice, None where it was not measured."""
-    if r is None or (r["peak"] is None and not r["note"]):
-        return None
-    return (r["peak"] + r["context"]) / GIB if r["seconds"] else math.inf
-
-
-def _line(
-    what: str, value: float | None, least: float = -math.inf, most: float = math.inf
-) -> tuple[str, str, str, str]:
-    asked = f"at least {least:g}" if most == math.inf else f"at most {most:g}"
-    if value is None:
-        return what, "-", asked, "not run"
-    return (
-        what,
-        f"{value:.4g}" if math.isfinite(value) else "too little",
-        asked,
-        "met" if least <= value <= most else "missed",
-    )
 
 
 def counted(c: Mapping[str, Any]) -> str:

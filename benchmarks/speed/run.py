@@ -1,7 +1,7 @@
 """Measure the speed and memory of our training beside the released step and the host's own trainer.
 
     pip install -r benchmarks/speed/requirements.txt
-    COMFYUI_PATH=... python benchmarks/speed/run.py              # true shapes, on a GPU or a CPU
+    COMFYUI_PATH=... python benchmarks/speed/run.py              # true shapes; on a CPU the rows that targets ask for
     COMFYUI_PATH=... python benchmarks/speed/run.py --small      # shows that it runs; no figure of it is a claim
     python benchmarks/speed/report.py                            # tables into README.md
 
@@ -39,6 +39,7 @@ from comfy import model_management  # noqa: E402
 
 from speed import clock, counting  # noqa: E402
 from speed.clock import Measured  # noqa: E402
+from speed.names import ON_A_PROCESSOR  # noqa: E402
 from speed.sizes import MEDIUM, SHORT_T5, SMALL, Setup, Shape, Size  # noqa: E402
 from speed.stages import STAGES  # noqa: E402
 
@@ -50,12 +51,15 @@ CONTESTANTS = {
     "whole run": "ours.WholeRun",
     "accuracy": "accuracy.Accuracy",
 }
-"""By name in the results. Each has `cases`, a stage and a setting a row, and `measure` for a row and a shape."""
+BESIDE = ("ours", "TrainLoraNode", "released")
+"""By name in the results; those that are compared. Each has `cases`, a stage and a setting a row, and `measure` for
+a row and a shape."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for; several contestants one after the other."""
     options, given = _options(arguments), list(sys.argv[1:] if arguments is None else arguments)
+    options.who = options.who or list(CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE)
     if len(options.who) == 1:
         return _contest(options)
     lines = [[sys.executable, __file__, *given, "--who", who] for who in options.who]
@@ -65,10 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="small shapes")
-    parser.add_argument("--who", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument(
+        "--who", nargs="+", choices=list(CONTESTANTS), help="default: all; on a CPU those that are compared"
+    )
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), help="default: all")
     parser.add_argument("--settings", nargs="+", help="such as fast, small or bypass; default: all")
-    parser.add_argument("--shapes", nargs="+", metavar="PIXELSxBATCH", help="default: that of the targets, 512x2")
+    parser.add_argument(
+        "--shapes", nargs="+", metavar="PIXELSxBATCH", help="default: that of the targets, 512x2; 512x1 on a CPU"
+    )
     parser.add_argument("--prepare", action="store_true", help="make masks and pool as a user's run does, and time it")
     parser.add_argument("--whole-steps", type=int, default=400, help="steps of each stage of a whole run")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="of the checkpoint")
@@ -107,12 +115,19 @@ def _contest(options: argparse.Namespace) -> None:
 
 def _rows(contestant: Any, options: argparse.Namespace, size: Size, device: torch.device) -> Iterator[tuple]:
     """Yield the shape, stage and setting of each row that is asked for; small images take more steps."""
-    for text in options.shapes or [f"{size.pixels[0]}x2"]:
+    slow = device.type == "cpu" and size is not SMALL
+    cases = [c for c in contestant.cases if not slow or options.stages or options.settings or _asked(options, c)]
+    for text in options.shapes or [f"{size.pixels[0]}x{1 if slow else 2}"]:
         pixels, batch = map(int, text.split("x"))
         shape = Shape(pixels, batch, *((1, 2) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
-        for stage, setting in contestant.cases:
+        for stage, setting in cases:
             if setting in (options.settings or [setting]) and stage in (options.stages or [stage]):
                 yield shape, stage, setting
+
+
+def _asked(options: argparse.Namespace, case: tuple[str, str]) -> bool:
+    """Whether a target of a processor needs the row."""
+    return options.who != ["ours"] or case in ON_A_PROCESSOR
 
 
 def row(stage: str, size: Size, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from purecc_pack.purecc.method.recipe import Recipe
 from purecc_pack.purecc.network.lora import AUTO, LoraSpec
 from purecc_pack.purecc.training.pool import POOL_PROMPTS
 from purecc_pack.purecc.training.settings import Settings
+from speed.names import ALL_BLOCKS, AS_RELEASED, CAPS, CARD, FP8, LEAN, PAPER, UNTOUCHED
 
 CLASS_WORD, KIND = "dog", "instance"
 CAPTIONS = (
@@ -48,11 +49,6 @@ class Stage:
         """The layers that the LoRA adapts, where the stage leaves them open."""
         return self.recipe.target_layers(KIND) if self.targets == AUTO else self.targets
 
-
-AS_RELEASED, UNTOUCHED = "pure learning, as released", "as released, untouched base"
-ALL_BLOCKS, PAPER = "plain LoRA, all blocks", "pure learning, paper"
-LEAN = "pure learning, layer-wise", "pure learning, frozen token"
-"""The stages that an 8 GB card is to hold."""
 
 STAGES = {
     AS_RELEASED: Stage(PureLearning(eta=2.0, scale=1.0, direction="base"), frozen=True),
@@ -92,12 +88,11 @@ class Configuration:
     only: tuple[str, ...] = ()
 
 
-CARD, FP8 = "small, 7.2 GiB", "small, fp8, 5 GiB"
 CONFIGURATIONS = {
     "fast": Configuration(),
     "small": Configuration("all"),
-    CARD: Configuration("all", cap=7.2, only=LEAN),
-    FP8: Configuration("all", fp8=True, cap=5.0, only=LEAN),
+    CARD: Configuration("all", cap=CAPS[CARD], only=LEAN),
+    FP8: Configuration("all", fp8=True, cap=CAPS[FP8], only=LEAN),
 }
 """By name. "fast" is what the nodes do when nobody changes an advanced input: they checkpoint as few blocks as the free
 memory allows. "small" checkpoints every block."""

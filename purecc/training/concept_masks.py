@@ -19,7 +19,7 @@ from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
 
-SAMPLES = 16
+SAMPLES = 8
 """Noised copies of a reference."""
 EARLIEST, LATEST = 0.15, 0.5
 """Range of their times: things can still be told apart, and the prompt still matters."""
@@ -46,7 +46,7 @@ def concept_mask(
     prompt: str,
     others: Sequence[str] = (),
     seed: int = 0,
-    limit: int | None = 16,
+    limit: int | None = SAMPLES,
 ) -> Tensor:
     """Return the mask M of a concept in a reference.
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..method.path import NoisePath
 from ..method.recipe import BASE
 from ..network import sampling
 from ..text.texts import MARKER, ConceptTexts, has_marker
@@ -46,7 +47,16 @@ POOL_PROMPTS = (
 BATCH = 4
 """Images generated at a time."""
 
-CFG, STEPS = 4.0, 20
+CFG, STEPS, ORDER = 4.0, 10, 2
+DENSER, FINE = 1.6, 200
+"""Times lie at 1 - (1 - k / STEPS)^DENSER of a schedule of FINE steps: the last steps, which draw what is small, are
+shortest. With ORDER, half of the passes come as near to the exact path as 20 even steps of Euler's method."""
+
+
+def pool_times(path: NoisePath) -> Tensor:
+    """Return the times at which the base is asked, [STEPS + 1], falling to 0."""
+    at = (1 - (1 - torch.arange(STEPS + 1) / STEPS) ** DENSER) * FINE
+    return path.steps(FINE)[at.round().long()]
 
 
 def pool_prompts(lines: Sequence[str]) -> tuple[str, ...]:
@@ -112,7 +122,7 @@ def generate_pool(
         Items whose base text is their prompt.
     """
     generator = torch.Generator().manual_seed(seed)
-    t = branched.field.path.steps(STEPS).to(branched.field.device)
+    t = pool_times(branched.field.path).to(branched.field.device)
     wanted = plan_pool(items, prompts, count)
     out: list[Tensor] = []
     for shape, rows in wanted.items():
@@ -121,5 +131,5 @@ def generate_pool(
             some = rows[start : start + BATCH]
             noise = torch.randn(len(some), *shape, generator=generator).to(branched.field.device)
             velocity = branched.guided(BASE, [r.base for r in some], CFG, limit)
-            out += sampling.sample(velocity, noise, t).cpu().split(1)
+            out += sampling.sample(velocity, noise, t, ORDER).cpu().split(1)
     return pool_items(wanted, out)

@@ -73,14 +73,57 @@ def test_the_base_draws_and_not_the_learner(work):
     from loop import move
 
     from purecc_pack.purecc.network.sampling import sample
-    from purecc_pack.purecc.training.pool import CFG, STEPS, generate_pool
+    from purecc_pack.purecc.training.pool import CFG, ORDER, generate_pool, pool_times
 
     branched, items = work
     square = tuple(replace(i) for i in items if i.latents.shape[-1] == 8)
     (before,) = generate_pool(branched, square, ("a lake",), 1, seed=0)
     noise = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-    expected = sample(branched.guided(None, ["a lake"], CFG), noise, branched.field.path.steps(STEPS))
+    expected = sample(branched.guided(None, ["a lake"], CFG), noise, pool_times(branched.field.path), ORDER)
     assert torch.equal(before.latents, expected)
     move(branched)
     (after,) = generate_pool(branched, square, ("a lake",), 1, seed=0)
     assert torch.equal(after.latents, before.latents)
+
+
+def paths():
+    """A straight path, one that is shifted, and that of a model that predicts ε."""
+    from purecc_pack.purecc.method.path import FlowPath, SigmaPath
+
+    kept = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
+    return FlowPath(1.0), FlowPath(3.0), SigmaPath(((1 - kept) / kept).sqrt(), "eps")
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_the_times_begin_and_end_as_the_path_does(k):
+    from purecc_pack.purecc.training.pool import STEPS, pool_times
+
+    path = paths()[k]
+    times = pool_times(path)
+    assert len(times) == STEPS + 1 and times[0] == path.steps(STEPS)[0] and times[-1] == 0
+    assert bool((times.diff() < 0).all())
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("k", range(3))
+def test_half_the_passes_are_as_near_to_the_exact_path(k, spread):
+    """As those of 20 even steps of Euler's method, for a mixture of three kinds of things, whose velocity is known."""
+    from purecc_pack.purecc.network.sampling import sample
+    from purecc_pack.purecc.training.pool import ORDER, STEPS, pool_times
+
+    middles = torch.tensor([-1.0, 0.2, 1.5], dtype=torch.float64)
+
+    def velocity(x, t):
+        t = t[0].double()
+        found = x[..., None] - (1 - t) * middles
+        variance = ((1 - t) * spread) ** 2 + t**2
+        x0 = middles + (1 - t) * spread**2 / variance * found
+        return (x - ((-(found**2) / (2 * variance)).softmax(-1) * x0).sum(-1)) / t
+
+    path = paths()[k]
+    noise = torch.randn(1000, 1, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = sample(velocity, noise, path.steps(1000), 2)
+    ours = sample(velocity, noise, pool_times(path), ORDER)
+    euler = sample(velocity, noise, path.steps(2 * STEPS))
+    assert float((ours - exact).square().mean()) < float((euler - exact).square().mean())
+    assert float((ours - exact).abs().median()) < float((euler - exact).abs().median())

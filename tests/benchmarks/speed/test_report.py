@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from speed import names
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_rows(report):
 
 
 def test_a_ratio_is_that_of_the_fastest(report):
-    as_released = {"stage": report.AS_RELEASED}
+    as_released = {"stage": names.AS_RELEASED}
     pairs = ("apart", 0.5), ("joined", 0.4)
     released = [row(who="released", setting=f"passes {k}", seconds=s, **as_released) for k, s in pairs]
     what = "*fast*, as released"
@@ -71,8 +72,8 @@ def test_a_ratio_is_that_of_the_fastest(report):
 
 
 def test_the_context_counts_and_what_does_not_fit_misses(report):
-    setting, *_ = report.CAPS
-    what, found = f"*{setting}*, {report.LEAN[0]}", {"setting": setting, "stage": report.LEAN[0]}
+    setting, *_ = names.CAPS
+    what, found = f"*{setting}*, {names.LEAN[0]}", {"setting": setting, "stage": names.LEAN[0]}
     assert verdict(report, [row(peak=int(6.7 * 2**30), **found)], what) == ("7.2", "at most 7.2", "met")
     assert verdict(report, [row(peak=7 * 2**30, **found)], what)[2] == "missed"
     lost = {"seconds": None, "peak": None, "context": None, "note": "out of memory"}
@@ -82,7 +83,7 @@ def test_the_context_counts_and_what_does_not_fit_misses(report):
 
 def test_a_whole_run_counts_with_all_its_steps(report):
     details = {"steps of each stage": 400, "a step in the first half": 0.05, "a step in the second half": 0.06}
-    found = {"who": "whole run", "stage": f"extractor, then {report.PAPER}", "seconds": 59.0, "grown": 2**21}
+    found = {"who": "whole run", "stage": f"extractor, then {names.PAPER}", "seconds": 59.0, "grown": 2**21}
     whole = [row(details=details, **found)]
     assert verdict(report, whole, "*fast*, 400 + 400 steps")[2] == "met"
     short = [row(details={**details, "steps of each stage": 40}, **found)]
@@ -102,3 +103,21 @@ def test_small_sizes_are_no_claim(report, tmp_path):
     path = tmp_path / "small.jsonl"
     path.write_text(json.dumps(row(size="small", peak=None, context=None)) + "\n", encoding="utf-8")
     assert "No figure of it is a claim" in report.main(path)
+
+
+def test_a_processor_has_targets_of_its_own(report):
+    """At batch 1; memory is that of the whole process."""
+    about = {"device": "CPU (A Processor, threads: 1)"}
+    common = {"batch": 1, "about": about, "context": None}
+    gib = 2**30
+    rows = [
+        row(stage=names.AS_RELEASED, seconds=50.0, peak=12 * gib, **common),
+        row(stage=names.AS_RELEASED, setting="small", seconds=60.0, peak=7 * gib, **common),
+        row(who="released", stage=names.AS_RELEASED, setting="passes joined", seconds=66.0, peak=20 * gib, **common),
+        row(who="TrainLoraNode", stage=names.ALL_BLOCKS, setting="bypass", seconds=30.0, peak=9 * gib, **common),
+        row(stage=names.ALL_BLOCKS, seconds=25.0, peak=9 * gib, **common),
+    ]
+    assert verdict(report, rows, "*fast*, as released") == ("1.32", "at least 1.3", "met")
+    assert verdict(report, rows, "*fast*, plain LoRA, all blocks") == ("1.2", "at least 1.15", "met")
+    assert verdict(report, rows, "*small*, as released, peak") == ("0.35", "at most 0.333", "missed")
+    assert verdict(report, rows, "*fast*, the same with")[2] == "not run"
