@@ -195,8 +195,8 @@ MEMORY: Table = [
             options=list(PRECISIONS),
             advanced=True,
             tooltip="Precision of the frozen model. auto keeps the precision it was loaded in, but uses bfloat16 "
-            "instead of float16 on GPUs that support it, because gradients can vanish in float16. The LoRA and the "
-            "vectors are always float32.",
+            "instead of float16 on GPUs that support it, because gradients can vanish in float16, and for a bfloat16 "
+            "file on processors that compute in it. The LoRA and the vectors are always float32.",
         ),
         "memory.precision",
     ),
