@@ -38,7 +38,7 @@ def _better_in_bfloat16(base: BaseModel, device: torch.device) -> bool:
 
 def multiplies_bfloat16() -> bool:
     """Return whether this processor has instructions for it; False where PyTorch cannot tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in BFLOAT16_PRODUCTS)
 
 
