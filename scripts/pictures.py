@@ -50,6 +50,15 @@ FIT = """
 }
 """
 
+# Closes what lies over the graph: the side bar, which opens by itself for a run inside a blueprint, and toasts.
+CLEAR = """
+async () => {
+  const { command, sidebarTab, toast } = app.extensionManager, open = sidebarTab.activeSidebarTabId;
+  if (open) await command.execute(`Workspace.ToggleSidebarTab.${open}`);
+  toast.removeAll();
+}
+"""
+
 
 def show(page, name: str) -> None:
     """Load a bundled workflow."""
@@ -86,6 +95,7 @@ def photograph(page) -> None:
     """Take the screenshot of the workflow that has run."""
     from PIL import Image
 
+    page.evaluate(CLEAR)
     fit(page, (90, 130, 30, 30))
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     shot.quantize(256, method=Image.Quantize.MEDIANCUT).save(ROOT / "docs" / "quickstart.png", optimize=True)

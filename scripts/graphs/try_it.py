@@ -65,21 +65,22 @@ def try_it() -> Graph:
             {**BASE, "images": "concept.images", "captions": "concept.captions"},
         ),
         "masks": save("masks", "learn.masks", "Bright areas were learned", 300),
-        "curves": save("curves", "learn.curves", "Loss and drift"),
+        "curves": save("curves", "learn.curves", "Loss and drift", 280),
         "compare": Node(
             compare(sampling=SAMPLING),
             {"text": PROMPT, **SIZE},
             {**BASE, "adapter": "learn.adapter"},
         ),
-        "before": save("base", "compare.before", "Before: the base model", 220),
-        "after": save("customised", "compare.after", "After: this one robot", 220),
+        "before": save("base", "compare.before", "Before: the base model", 280),
+        "after": save("customised", "compare.after", "After: this one robot", 280),
     }
     return Graph(
         nodes,
         [
-            Column("A model and five images", ["about", "tiny", "concept"], 320),
-            Column("Teach it the concept", ["learn", "references"], 320),
-            Column("What was learned", ["compare", "masks"], 320),
-            Column("The result", ["before", "after", "curves"], 460),
+            Column("A model and five images", ["about", "tiny", "concept"], 264),
+            Column("Teach it the concept", ["learn", "references"], 264),
+            Column("What was learned", ["masks", "curves"], 264),
+            Column("Ask for it", ["compare"], 264),
+            Column("Before and after", ["before", "after"], 264),
         ],
     )
