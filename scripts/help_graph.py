@@ -92,7 +92,7 @@ LATER = {
 # The nodes of each page in columns, with widths and, where there is room to spare, heights, 0 for a
 # node that is collapsed; or the part of a node that is shown alone.
 PAGES: dict[str, str | list] = {
-    "PureCCTinyCheckpoint": [[("tiny", 300), ("text", 300)], [("drawn", 240, 270)]],
+    "PureCCTinyCheckpoint": [[("tiny", 200)], [("text", 260, 150)], [("drawn", 220, 250)]],
     "PureCCExampleConcept": [[("concept", 220)], [("references", 420, 330)]],
     "PureCCImageFolder": [[("folder", 260)], [("from_folder", 340, 420)]],
     "PureCCConceptDataset": [[("dataset", 440, 790)]],
@@ -109,5 +109,5 @@ PAGES: dict[str, str | list] = {
     "PureCCCompareAdapters": "compare sheet",
     "PureCCProtocolPictures": [[("protocol", 300)], [("before", 320, 350), ("after", 320, 350)]],
     "PureCCMeasurePictures": [[("protocol", 200, 0), ("drift", 200, 0)], [("measure", 320)]],
-    "PureCCModelDrift": [[("tiny", 220), ("apply", 220)], [("drift", 320, 330), ("figure", 320, 110)]],
+    "PureCCModelDrift": [[("tiny", 180)], [("apply", 200)], [("drift", 300, 320)]],
 }

@@ -36,7 +36,7 @@ graph => {
   }
 }
 """
-# Puts some nodes side by side, the others and their links out of sight, and returns the box around them on the page.
+# Puts some nodes side by side, the others, their links and toasts out of sight, and returns the box around them.
 PLACE = """
 columns => {
   const shown = new Set(columns.flat().map(([key]) => made[key].id)), { canvas } = app;
@@ -64,18 +64,20 @@ columns => {
   canvas.ds.scale = Math.min(1, (innerHeight - top - 40) / bottom);
   canvas.ds.offset = [(left - page.left) / canvas.ds.scale, (top - page.top) / canvas.ds.scale];
   canvas.deselectAll();
+  app.extensionManager.toast.removeAll();
   canvas.setDirty(true, true);
   const { scale } = canvas.ds;
   return { x: left, y: top - 54 * scale, width: (x - 50) * scale, height: (bottom + 54) * scale };
 }
 """
 
-# Brings the lower end of a node into view, as large as it is.
-BOTTOM = """
-key => {
-  const { canvas } = app;
-  canvas.ds.scale = 1;
-  canvas.ds.offset = [60, innerHeight - 160 - made[key].size[1]];
+# Brings the panel of a training node into view, below the host's bars.
+SHOW = """
+([key, scale]) => {
+  const { canvas } = app, [x, y] = made[key].pos;
+  const { y: down } = made[key].widgets.find(widget => widget.name === "purecc_live");
+  canvas.ds.scale = scale;
+  canvas.ds.offset = [90 / scale - x, 110 / scale - y - down];
   canvas.setDirty(true, true);
 }
 """
@@ -89,10 +91,10 @@ def photograph(page, columns: list) -> bytes:
     return page.screenshot(clip=box | {"width": place["width"] + 2 * MARGIN, "height": place["height"] + 1.5 * MARGIN})
 
 
-def panel(page, key: str) -> bytes:
-    """Return a screenshot of the panel on a training node, PNG."""
-    page.evaluate(PLACE, [[(key, 480)]])
-    page.evaluate(BOTTOM, key)
+def panel(page, key: str, width: int = 480, scale: float = 1) -> bytes:
+    """Return a screenshot of the panel on a training node of that width, PNG."""
+    page.evaluate(PLACE, [[(key, width)]])
+    page.evaluate(SHOW, [key, scale])
     page.wait_for_timeout(1500)
     return page.locator(".purecc-panel:visible").first.screenshot()
 

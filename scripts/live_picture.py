@@ -11,6 +11,7 @@ import studio
 from help_graph import GRAPH, TRAIN, WATCH
 
 STEPS, SEEN = 120, 70
+WIDTH, SCALE = 400, 1.5
 LEARN = {**TRAIN, **WATCH, "dataset": ["dataset", 0], "extractor": ["extract", 0], "method": "PureCC (paper)"}
 LEARN |= {"name": "my_robot", "steps": STEPS, "sample_every": 20, "drift_every": 10, "best_drift": 0.05}
 LEARN |= {"learning_rate": 0.002, "embedding_learning_rate": 0.002}
@@ -22,21 +23,18 @@ step => {
   return head.state !== "preparing" && head.step >= step;
 }
 """
-CLOSER = "() => { app.canvas.ds.scale = 1.5; app.canvas.ds.offset = [40, 780 - made.learn.size[1]] }"
 STOP = "() => made.learn.widgets.find(widget => widget.name === 'purecc_live').panel.buttons.button.stop.click()"
 
 
 def make() -> None:
     """Make the picture, in an environment that has everything."""
-    with studio.front_end(1200, 1250) as (page, _):
+    with studio.front_end(1200, 1500) as (page, _):
         page.evaluate("() => app.graph.clear()")
         page.evaluate(help_pictures.ADD, NODES)
         page.evaluate(help_pictures.PLACE, [[("learn", 480)]])
         page.evaluate("() => app.queuePrompt(0, 1)")
         page.wait_for_function(RUNNING, arg=SEEN)
-        page.evaluate(CLOSER)
-        page.wait_for_timeout(1500)
-        page.locator(".purecc-panel:visible").first.screenshot(path=host.ROOT / "docs" / "live.png")
+        (host.ROOT / "docs" / "live.png").write_bytes(help_pictures.panel(page, "learn", WIDTH, SCALE))
         page.evaluate(STOP)
 
 
