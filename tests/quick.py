@@ -13,13 +13,8 @@ PLACES = {
 PATH = "/quick"
 
 
-def shorten(pack: str, change=setattr) -> None:
-    """Have a loaded pack take few samples and steps."""
-    for place, value in PLACES.items():
-        change(*found(pack, *place), value)
-
-
-def found(pack: str, owner: str, name: str) -> tuple:
+def attribute(pack: str, owner: str, name: str) -> tuple:
+    """Return the object that has an attribute of the pack's training, and the attribute's name."""
     module, *parts = owner.split(".")
     of = importlib.import_module(f"{pack}.purecc.training.{module}")
     for part in parts:
@@ -39,7 +34,7 @@ def patch() -> None:
         quick = await request.json()
         for pack in [name.removesuffix(HEAD) for name in sys.modules if name.endswith(HEAD)]:
             for place, value in PLACES.items():
-                of, name = found(pack, *place)
+                of, name = attribute(pack, *place)
                 before = own.setdefault((pack, place), getattr(of, name))
                 setattr(of, name, value if quick else before)
         return web.json_response({})

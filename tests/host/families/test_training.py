@@ -36,12 +36,13 @@ def extracted(tiny):
 def anchored(tiny):
     """The anchored method with masks, a pool and drift, on fewer samples than users have."""
     from purecc_pack.purecc.method.anchored import AnchoredLearning
-    from purecc_pack.purecc.training import concept_masks, pool
+    from purecc_pack.purecc.training import concept_masks, pool, previews
 
     watched = {"drift_every": 1, "drift_prompts": ("a lake",), "sample_every": int(tiny.name in MANY)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(concept_masks, "SAMPLES", 2)
         patch.setattr(pool, "STEPS", 2)
+        patch.setattr(previews.PreviewSampler.__init__, "__defaults__", (2, 4.0))
         return tiny.train(AnchoredLearning(), "anchored", pool_images=1, pool_prompts=("a boat",), **watched)
 
 
