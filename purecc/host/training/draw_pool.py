@@ -6,8 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
+from ...training import pool
 from ...training.dataset import ConceptDataset, ConceptItem
-from ...training.pool import BATCH, CFG, STEPS, generate_pool, plan_pool, pool_items
+from ...training.pool import BATCH, CFG, generate_pool, plan_pool, pool_items
 from ..messages import Phase
 from .assembly import Assembly
 from .drawn_cache import BaseDraws
@@ -48,7 +49,7 @@ def draw_pool(
 
     plan = plan_pool(dataset.items, job.pool.prompts, job.pool.images)
     texts = [text.base for rows in plan.values() for text in rows]
-    of = {"what": "pool", "texts": texts, "seed": job.settings.seed, "cfg": CFG, "steps": STEPS}
+    of = {"what": "pool", "texts": texts, "seed": job.settings.seed, "cfg": CFG, "steps": pool.STEPS}
     of["shapes"] = [[*shape, len(rows)] for shape, rows in plan.items()]
     found = draw() if draws is None else draws.recall([*texts, ""], of, draw)
     return pool_items(plan, [found[name] for name in sorted(found)])

@@ -11,7 +11,8 @@ from torch import Tensor
 from ...adapters.adapter import fingerprint
 from ...method.anchored import AnchoredLearning
 from ...sheets.mask_overlay import overlay
-from ...training.concept_masks import SAMPLES, concept_mask, mask_prompts
+from ...training import concept_masks
+from ...training.concept_masks import concept_mask, mask_prompts
 from ...training.dataset import ConceptDataset
 from ..messages import Phase
 from ..models.copies import trainable_world
@@ -84,10 +85,13 @@ def with_masks(
             on_image(k, len(dataset.items))
             scaled = assembly.field.latents_in(item.latents)
             find = partial(concept_mask, assembly.branched, scaled, item.texts.base, prompt, others, 0)
-            attempt = partial(halve_until_it_fits, f"finding the {dataset.class_word} in image {k}", find, SAMPLES)
+            attempt = partial(
+                halve_until_it_fits, f"finding the {dataset.class_word} in image {k}", find, concept_masks.SAMPLES
+            )
             draw = partial(_draw, assembly, f"the mask of image {k}", attempt)
             texts = [prompt, *others, item.texts.base, ""]
-            of = {"what": "mask", "texts": texts, "latents": fingerprint({"latents": item.latents})}
+            of = {"what": "mask", "texts": texts, "samples": concept_masks.SAMPLES}
+            of["latents"] = fingerprint({"latents": item.latents})
             mask = (draw() if draws is None else draws.recall(texts, of, draw))["mask"]
             item = replace(item, mask=mask)
         items.append(item)

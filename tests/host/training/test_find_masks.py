@@ -11,12 +11,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def few_samples(comfyui, monkeypatch):
-    """A quarter of the passes; every test here needs them."""
-    from purecc_pack.purecc.host.training import find_masks
+    """Half of the passes; every test here needs them."""
     from purecc_pack.purecc.training import concept_masks
 
-    for module in (find_masks, concept_masks):
-        monkeypatch.setattr(module, "SAMPLES", 4)
+    monkeypatch.setattr(concept_masks, "SAMPLES", 4)
 
 
 def anchored(**values):
