@@ -55,11 +55,16 @@ def measured(metadata: dict[str, str]) -> list[float]:
 
 
 def said(metadata: dict[str, str]) -> dict:
-    """Metadata, without the values that were computed, the date, the seconds and the versions' numbers."""
+    """Metadata, without what was computed, its hashes, the date, the seconds and the versions' numbers."""
     out = {k: json.loads(v) if v.startswith(("{", "[")) else v for k, v in metadata.items()}
     report = out["purecc.report"]
     report.update((key, None) for key in ("losses", "lambdas", "drift", "seconds") if key in report)
-    return out | {"purecc.id": "", "modelspec.date": "", "purecc.versions": sorted(out["purecc.versions"])}
+    return out | {
+        "purecc.id": "",
+        "purecc.about_id": "",
+        "modelspec.date": "",
+        "purecc.versions": sorted(out["purecc.versions"]),
+    }
 
 
 def known(new: dict, old: dict) -> dict:
