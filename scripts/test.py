@@ -31,7 +31,7 @@ def check(python: Path) -> bool:
 
 
 def run(ready: host.Host, arguments: list[str]) -> int:
-    """Return pytest's exit code; a worker for each core, and each has one thread."""
+    """Return pytest's exit code; every worker has one thread."""
     environment = os.environ | {
         "COMFYUI_PATH": str(ready.comfyui),
         "OMP_NUM_THREADS": "1",
@@ -42,7 +42,7 @@ def run(ready: host.Host, arguments: list[str]) -> int:
         arguments = [*FAST, *(argument for argument in arguments if argument != "--fast")]
     else:
         environment["PURECC_BROWSER"] = str(browser.get_browser())
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = min((os.cpu_count() or 1) + 1, MOST_WORKERS)  # one more: they wait for servers and pages
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
     line = [str(ready.python), "-m", "pytest", *spread, *arguments]
     return subprocess.run(line, cwd=host.ROOT, env=environment).returncode
