@@ -189,10 +189,10 @@ def test_a_request_that_is_not_answered_or_refused_is_told(page, node):
     stop = page.locator(".purecc-panel .purecc-stop")
     page.route(REQUEST, lambda route: route.abort())
     stop.evaluate("button => button.click()")
-    page.get_by_text(text("unheard")).wait_for()
+    page.get_by_text(text("unheard")).last.wait_for()
     page.unroute(REQUEST)
     stop.evaluate("button => button.click()")  # of a run that the server does not know
-    page.get_by_text(text("no_run")).wait_for()
+    page.get_by_text(text("no_run")).last.wait_for()
 
 
 def test_what_the_server_says_is_translated(page, node):
