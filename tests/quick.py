@@ -4,22 +4,15 @@ import importlib
 import sys
 from pathlib import Path
 
+import server_packs
+
 HEAD = ".purecc.host.messages"
 PLACES = {
     ("concept_masks", "SAMPLES"): 4,
     ("pool", "STEPS"): 4,
-    ("previews.PreviewSampler.__init__", "__defaults__"): (4, 4.0),
+    ("previews", "STEPS"): 4,
 }
 PATH = "/quick"
-
-
-def attribute(pack: str, owner: str, name: str) -> tuple:
-    """Return the object that has an attribute of the pack's training, and the attribute's name."""
-    module, *parts = owner.split(".")
-    of = importlib.import_module(f"{pack}.purecc.training.{module}")
-    for part in parts:
-        of = getattr(of, part)
-    return of, name
 
 
 def patch() -> None:
@@ -33,19 +26,13 @@ def patch() -> None:
     async def choose(request):
         quick = await request.json()
         for pack in [name.removesuffix(HEAD) for name in sys.modules if name.endswith(HEAD)]:
-            for place, value in PLACES.items():
-                of, name = attribute(pack, *place)
-                before = own.setdefault((pack, place), getattr(of, name))
+            for (module, name), value in PLACES.items():
+                of = importlib.import_module(f"{pack}.purecc.training.{module}")
+                before = own.setdefault((pack, module), getattr(of, name))
                 setattr(of, name, value if quick else before)
         return web.json_response({})
 
 
 def install(base: Path) -> None:
-    """Has a server with this base directory hear `PATH`: a custom node pack that only calls `patch`."""
-    pack = base / "custom_nodes" / "quick"
-    pack.mkdir(parents=True, exist_ok=True)
-    (pack / "__init__.py").write_text(
-        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
-        "import quick\nquick.patch()\nNODE_CLASS_MAPPINGS = {}\n",
-        encoding="utf-8",
-    )
+    """Has a server with this base directory hear `PATH`."""
+    server_packs.add(base, "quick", "patch")

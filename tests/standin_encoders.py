@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import server_packs
 import torch
 from safetensors.torch import save_file
 from standin import SMALL_CLIP, _fill
@@ -48,14 +49,8 @@ def shrink(**clip) -> contextlib.ExitStack:
 
 
 def install(base: Path) -> None:
-    """Has a server with this base directory build these encoders small: a custom node pack that only calls `shrink`."""
-    pack = base / "custom_nodes" / "small_encoders"
-    pack.mkdir(parents=True, exist_ok=True)
-    (pack / "__init__.py").write_text(
-        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
-        "import standin_encoders\nSHRUNK = standin_encoders.shrink()\nNODE_CLASS_MAPPINGS = {}\n",
-        encoding="utf-8",
-    )
+    """Has a server with this base directory build these encoders small."""
+    server_packs.add(base, "standin_encoders", "shrink")
 
 
 def vision_weights(kind: str, seed: int = 0) -> dict[str, torch.Tensor]:

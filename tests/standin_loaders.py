@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import genuine
+import server_packs
 import standin
 import tiny_clips
 import torch
@@ -117,10 +118,4 @@ def install(base: Path) -> None:
         (base / "models" / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
             (base / "models" / folder / name).touch()
-    pack = base / "custom_nodes" / "stand_in_loaders"
-    pack.mkdir(parents=True, exist_ok=True)
-    (pack / "__init__.py").write_text(
-        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
-        "import standin_loaders\nstandin_loaders.patch()\nNODE_CLASS_MAPPINGS = {}\n",
-        encoding="utf-8",
-    )
+    server_packs.add(base, "standin_loaders", "patch")

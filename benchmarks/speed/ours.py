@@ -110,7 +110,9 @@ class Ours:
         """
         size, cpu = self.setup.size, self.setup.device.type == "cpu"
         if cpu and size.dtype == torch.bfloat16 and not configuration.fp8 and configuration.precision == "auto":
-            configuration = replace(configuration, precision="bfloat16")  # the host would compute in float32
+            configuration = replace(
+                configuration, precision="bfloat16"
+            )  # float32 where the processor has no products in it
         job = replace(stages.job(STAGES[stage], configuration, size.pool, **loop), watch=WatchSpec(trace_steps=traced))
         models = HostModels(self.fp8 if configuration.fp8 else self.models.model, self.models.clip)
         with torch.inference_mode(), capped(self.setup.device, configuration.cap), self._pool():

@@ -13,6 +13,8 @@ from ..network import sampling
 from ..text.texts import MARKER, ConceptTexts, parse_caption
 from .branched_model import BranchedModel
 
+CFG, STEPS = 4.0, 20
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -56,23 +58,15 @@ class PreviewSampler:
         shape: (C, h, w) of the latents.
         texts: pairs of `preview_texts`.
         seed: of the noise.
-        steps: steps of the sampler.
-        cfg: the guidance scale.
     """
 
     def __init__(
-        self,
-        branched: BranchedModel,
-        shape: tuple[int, int, int],
-        texts: Sequence[tuple[str, str]],
-        seed: int,
-        steps: int = 20,
-        cfg: float = 4.0,
+        self, branched: BranchedModel, shape: tuple[int, int, int], texts: Sequence[tuple[str, str]], seed: int
     ):
-        self._branched, self._texts, self._seed, self._cfg = branched, texts, seed, cfg
+        self._branched, self._texts, self._seed = branched, texts, seed
         device, path = branched.field.device, branched.field.path
         self._noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed)).to(device)
-        self._t = path.steps(steps).to(device)
+        self._t = path.steps(STEPS).to(device)
         self._base: list[Tensor] | None = None
 
     def __call__(self) -> list[Preview]:
@@ -85,4 +79,4 @@ class PreviewSampler:
         ]
 
     def _sample(self, branch: str | None, prompt: str) -> Tensor:
-        return sampling.sample(self._branched.guided(branch, [prompt], self._cfg), self._noise, self._t)
+        return sampling.sample(self._branched.guided(branch, [prompt], CFG), self._noise, self._t)

@@ -42,7 +42,7 @@ def anchored(tiny):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(concept_masks, "SAMPLES", 2)
         patch.setattr(pool, "STEPS", 2)
-        patch.setattr(previews.PreviewSampler.__init__, "__defaults__", (2, 4.0))
+        patch.setattr(previews, "STEPS", 2)
         return tiny.train(AnchoredLearning(), "anchored", pool_images=1, pool_prompts=("a boat",), **watched)
 
 
