@@ -1,4 +1,4 @@
-"""The base of the nodes: it refuses values that the host lets through: NaN, and values in place of wires."""
+"""The base of the nodes: it refuses values that the host lets through: NaN, values in place of wires, endless texts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ OBJECTS: tuple[str, ...] = (
 )
 OBJECTS += ("PURECC_ADAPTER", "PURECC_PICTURES")
 """Types of which no value is one that JSON can write; the host does not check these."""
+MOST_LETTERS = 100_000
+"""Of a text."""
+MOST_VALUES = 10_000
+"""Of a list; an image of a batch is no value of its own."""
 MAPPINGS = ("LATENT", "LORA_MODEL", "LOSS_MAP", "PURECC_SETTINGS")
 """Types whose values are mappings."""
 
@@ -37,6 +41,11 @@ def value_fault(name: str, of: str, value: Any) -> str:
     parts = value if isinstance(value, list) else [value]
     if value is None:
         return f"{name} is not connected. Connect an output of the type {of.split(',')[0]}."
+    if len(parts) > MOST_VALUES:
+        return f"{name} is a list of {len(parts)}. Connect at most {MOST_VALUES}."
+    if of == "STRING":
+        longest = max((len(part) for part in parts if isinstance(part, str)), default=0)
+        return "" if longest <= MOST_LETTERS else f"{name} has {longest} letters. Shorten it to at most {MOST_LETTERS}."
     if of == "FLOAT":
         wild = next((part for part in parts if isinstance(part, float) and not math.isfinite(part)), None)
         return "" if wild is None else f"{name} is {wild}, which is not a finite number. Set it to a number."
@@ -77,6 +86,6 @@ def _sockets(name: str, cls: type[io.ComfyNode]) -> Mapping[str, tuple[str, bool
     """Return the types of the inputs of a node that are checked, and whether they are optional, by id."""
     if name not in _known:
         every = {e.id: (e.get_io_type(), bool(getattr(e, "optional", False))) for e in cls.define_schema().inputs}
-        kinds = {*OBJECTS, *MAPPINGS, "FLOAT"}
+        kinds = {*OBJECTS, *MAPPINGS, "FLOAT", "STRING"}
         _known[name] = {key: (of, free) for key, (of, free) in every.items() if set(of.split(",")) <= kinds}
     return _known[name]

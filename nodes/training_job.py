@@ -105,8 +105,8 @@ class TrainingNode(Node):
             values: of the node's inputs: model, clip, dataset; vae, extractor and train_on where they are connected.
             notes: what the run tells the user at its start.
         """
-        saving = Saving(**groups["saving"])
-        check_saving(cls.hidden.prompt, saving)
+        saving, job = Saving(**groups["saving"]), build_job(recipe, kind, groups)
+        check_saving(cls.hidden.prompt, saving, job.adapter_bytes(values["dataset"], values["model"]))
         if is_taken(name := groups["job"]["name"]):
             notes = (*notes, Message("note_name_taken", {"name": name}))
         models = HostModels(values["model"], values["clip"], values.get("vae"))
@@ -114,7 +114,6 @@ class TrainingNode(Node):
         known = prompt_hash(hidden.prompt, hidden.unique_id)
         node = NodeRef(hidden.unique_id, _workflow(hidden.extra_pnginfo), notes, known)
         keeping = Keeping(saving, Resuming(**groups["resuming"]), values.get("train_on"))
-        job = build_job(recipe, kind, groups)
         return run(models, values["dataset"], job, node, cls.TITLE, values.get("extractor"), keeping)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -69,8 +70,8 @@ def parse_prompts(text: str, concept: Concept) -> tuple[ProtocolPrompt, ...]:
         prompt(out[-1].base, "x")  # refuses what prompt boxes do not read as text
     if not any(p.names_concept for p in out):
         raise ValueError("No prompt has [v]. Mark the concept in those that should show it, as in 'a [v] robot'.")
-    if twice := {p.complete for p in out if out.count(p) > 1}:
-        raise ValueError(f"The prompt {sorted(twice)[0]!r} is repeated. Give every prompt once.")
+    if twice := sorted(p.complete for p, count in Counter(out).items() if count > 1):
+        raise ValueError(f"The prompt {twice[0]!r} is repeated. Give every prompt once.")
     return tuple(out)
 
 

@@ -41,6 +41,18 @@ class LoraSpec:
     targets: str = "attention"
 
 
+def lora_bytes(module: nn.Module, pattern: str, rank: int) -> int:
+    """Return the size of a LoRA in float32, before there is one.
+
+    Args:
+        module: the network.
+        pattern: regular expression on the full names of the layers.
+        rank: of the pair (A, B).
+    """
+    shapes = (shape_of(m) for n, m in module.named_modules() if re.fullmatch(pattern, n))
+    return sum(4 * rank * sum(shape) for shape in shapes if shape is not None)
+
+
 class Matrix(nn.Module):
     """A or B of a LoRA: weights in float32, the product in bfloat16 where the network computes in that.
 

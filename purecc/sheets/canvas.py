@@ -70,6 +70,8 @@ def wrapped(text: str, face: Font, width: float, most: int | None = None) -> lis
 def _fitting(text: str, face: Font, width: float) -> int:
     """Return how many letters from the beginning fit into a width, at most four a pixel; never measures many more."""
     most = min(len(text), 4 * max(1, int(width)))
+    if most == len(text) and face.getlength(text) <= width:
+        return most
     low, high = 0, min(most, 8)
     while low < high == min(most, max(8, 2 * low)) and face.getlength(text[:high]) <= width:
         low, high = high, min(most, 2 * high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -33,14 +33,23 @@ class Card:
     problem: str = ""
 
 
-def paint(cards: Sequence[Card], title: str) -> Image.Image:
-    """Paint the sheet of at least one card, under a title."""
+def paint(cards: Sequence[Card], title: str, on_card: Callable[[], None] = lambda: None) -> Image.Image:
+    """Paint the sheet of at least one card, under a title.
+
+    Args:
+        cards: the references.
+        title: stands above them.
+        on_card: called before the text of each card is laid out, and before it is painted; may raise to cancel.
+    """
     letters = title + "".join(card.problem + "".join(map("".join, card.texts)) for card in cards)
     face, bold = font(FONT, letters), font(FONT + 2, letters)
     columns = min(MOST_COLUMNS, math.ceil(math.sqrt(len(cards))))
     width = columns * (CELL + GAP) - GAP + 2 * MARGIN
     heading = wrapped(title, bold, width - 2 * MARGIN)
-    written = [_lines(card, face) for card in cards]
+    written = []
+    for card in cards:
+        on_card()
+        written.append(_lines(card, face))
     rows = [range(k, min(k + columns, len(cards))) for k in range(0, len(cards), columns)]
     tops, y = [], MARGIN + len(heading) * LINE + GAP // 2
     for row in rows:
@@ -52,6 +61,7 @@ def paint(cards: Sequence[Card], title: str) -> Image.Image:
         pen.text((MARGIN, MARGIN + n * LINE), line, font=bold, fill=INK)
     for top, row in zip(tops, rows, strict=True):
         for column, k in enumerate(row):
+            on_card()
             _card(sheet, pen, face, cards[k], written[k], MARGIN + column * (CELL + GAP), top)
     return sheet
 

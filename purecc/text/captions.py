@@ -11,7 +11,9 @@ from .concept import Concept
 from .spelling import plain, quoted, whole_word_pattern, word_pattern
 from .texts import MARKER, ConceptTexts, default_caption, has_marker, parse_caption
 
-_WEIGHT = re.compile(r"(?:\([^()]*[^()\d\s]|\)):(?:\d+\.?\d*|\.\d+)\)|<(?:lora|lyco|hypernet):[^<>]*>", re.IGNORECASE)
+_WEIGHT = re.compile(
+    r"(?:\([^()]*[^()\d\s]|\)):(?:\d+(?:\.\d*)?|\.\d+)\)|<(?:lora|lyco|hypernet):[^<>]*>", re.IGNORECASE
+)
 
 
 class FileCaption(str):

@@ -14,6 +14,8 @@ from pathlib import Path
 from . import folder_names as names
 
 _MOST_NAMES = 10
+MOST_IMAGES = 10_000
+"""Of a folder; more are the wrong folder."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,15 @@ def read_folder(folder: Path) -> Folder:
     `NAME_mask.png`, or in a subfolder `masks` under the image's name. What tools make is passed over.
 
     Raises:
-        ValueError: there are no images, or there is a mask without an image; names all of them.
+        ValueError: there are no images, or too many, or there is a mask without an image; names all of them.
     """
     places, passed, deep = _places(folder)
     images = {place: [p for p in files if names.is_image(p)] for place, files in places.items()}
+    if (count := sum(map(len, images.values()))) > MOST_IMAGES:
+        raise ValueError(
+            f"There are {count} images in {folder.name!r}. Three to ten are enough, and at most {MOST_IMAGES} are "
+            "read. Choose another folder, or move some of them out of it."
+        )
     aside = _mask_folders(folder, images)
     masks, faults = _masks(folder, images, aside)
     captions = {place: _captions(files) for place, files in places.items()}

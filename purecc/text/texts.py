@@ -11,6 +11,7 @@ import functools
 import re
 from dataclasses import dataclass
 
+from .letters import check_letters
 from .spelling import LETTERS, UNSPACED, plain, quoted, word_pattern
 
 MARKER = "[v]"
@@ -160,6 +161,7 @@ def validate_name(name: str) -> str:
 
 def _without_syntax(text: str, subject: str) -> str:
     """Return a text as `plain` gives it, and refuse prompt syntax; `subject` names the text in the message."""
+    check_letters(text, subject)
     text = plain(text)
     if found := _SYNTAX.search(text):
         raise ValueError(

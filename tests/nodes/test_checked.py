@@ -21,6 +21,8 @@ import torch
             "learning_rate is inf, which is not a finite number. Set it to",
         ),
         ("TrainingCurves", {"loss": [1.0]}, "loss is .*, which is no LOSS_MAP"),
+        ("ConceptDataset", {"captions": ["a", "b" * 100_001]}, "captions has 100001 letters. Shorten it to at most"),
+        ("ConceptDataset", {"images": [torch.zeros(1)] * 10_001}, "images is a list of 10001. Connect at most 10000"),
     ],
 )
 def test_a_value_in_place_of_a_wire(comfyui, node, values, message):

@@ -55,6 +55,12 @@ def refused(comfyui):
         ("PureCCPreservationReport", {"filename_prefix": "../x"}, "filename_prefix"),
         ("PureCCCompareAdapters", {"filename_prefix": "/etc/x"}, "filename_prefix"),
         ("PureCCMeasurePictures", {"filename_prefix": "a/../../x"}, "filename_prefix"),
+        ("PureCCMeasurePictures", {"filename_prefix": "x" * 300}, "filename_prefix"),
+        ("PureCCMeasurePictures", {"filename_prefix": "名" * 100}, "filename_prefix"),
+        ("PureCCCompareAdapters", {"filename_prefix": "a\0b"}, "filename_prefix"),
+        ("PureCCPreservationReport", {"filename_prefix": "\ud800"}, "filename_prefix"),
+        (EXTRACTOR, {"trace_steps": "²"}, "trace_steps"),
+        (EXTRACTOR, {"trace_steps": "9" * 5000}, "trace_steps"),
     ],
 )
 def test_a_bad_input_is_named(refused, kind, values, field):
@@ -112,6 +118,22 @@ def test_what_could_not_be_saved_is_not_trained(models, dataset, unusable, saves
         assert extract(models, dataset, prompt=prompt)[0].name
 
 
+@pytest.mark.slow
+def test_room_for_what_will_be_saved_is_looked_for_before_training(models, dataset, host_folders, monkeypatch):
+    """Rank 4 on the attention of PureCC Tiny is 258 kB; three autosaves and the one that is being written are four."""
+    trained = extract(models, dataset, rank=4)[0]
+    size = sum(tensor.nbytes for key, tensor in trained.lora.items() if not key.endswith("alpha"))
+    left = shutil.disk_usage(host_folders)
+    for count, values in ((1, {}), (4, {"autosave_every": 1, "autosave_keep": 3})):
+        prompt = {} if values else {"8": {"class_type": "PureCCSaveAdapter", "inputs": {"adapter": ["7", 0]}}}
+        monkeypatch.setattr("purecc_pack.purecc.host.room.LEAST_FREE", 0)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, n=count: left._replace(free=n * size - 1))
+        with pytest.raises(ValueError, match=r"Nothing was trained.* MB free, and what will be saved takes"):
+            extract(models, dataset, prompt=prompt, rank=4, **values)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, n=count: left._replace(free=n * size))
+        assert extract(models, dataset, prompt=prompt, rank=4, **values)[0].name
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(refused, monkeypatch):
     import folder_paths
 
@@ -127,6 +149,9 @@ def test_a_folder_that_cannot_be_written_to_is_refused(refused, monkeypatch):
     [
         (EXTRACTOR, "drift_every", {"best_drift": 0.1, "drift_every": "soon"}),
         (EXTRACTOR, "best_drift", {"best_drift": [1], "drift_every": 5}),
+        (EXTRACTOR, "name", {"name": [1]}),
+        (EXTRACTOR, "method", {"method": {"a": 1}}),
+        (EXTRACTOR, "trace_steps", {"trace_steps": True}),
         ("PureCCApplyAdapter", "strength", {"strength": "much"}),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import comfy.utils
@@ -151,26 +151,49 @@ def windows(image: Tensor, count: int) -> list[tuple[slice, slice]]:
     return out
 
 
-def variants(image: Tensor, cropping: Cropping, cuts: Sequence[tuple[slice, slice]]) -> list[Tensor]:
+def cropped_bytes(image: Tensor, cropping: Cropping) -> int:
+    """Return the bytes that `variants` of an image [1, h, w, C] take, and as much for those of its mask."""
+    side = cropping.resolution
+    pixels = side * side if side else math.prod(image.shape[1:3])
+    return 2 * 12 * pixels * (1 + cropping.crops) * (1 + cropping.flip)
+
+
+def variants(
+    image: Tensor, cropping: Cropping, cuts: Sequence[tuple[slice, slice]], before: Callable[[], None] = lambda: None
+) -> list[Tensor]:
     """Return every variant of a reference: whole, random crops, and the mirror images of these.
 
     Args:
         image: [1, h, w, 3], see `rgb`.
         cropping: how; the random crops are those of `cuts`.
         cuts: rows and columns, as `windows` gives them.
+        before: called before each random crop; may raise to cancel.
 
     Returns:
         [1, H, W, 3] each, the whole image first.
     """
     whole = prepare(image, cropping)
     height, width = whole.shape[1:3]
-    out = [whole, *(resize(image[:, rows, columns], height, width) for rows, columns in cuts)]
+    out = [whole]
+    for rows, columns in cuts:
+        before()
+        out.append(resize(image[:, rows, columns], height, width))
     return [*out, *(v.flip(2) for v in out)] if cropping.flip else out
 
 
-def encode(vae: VAE, images: Sequence[Tensor]) -> list[Tensor]:
-    """Encode images [1, H, W, 3] to latents [1, C, h, w], float32, on the CPU."""
-    return [still(vae.encode(image)).detach().float().cpu().clone() for image in images]
+def encode(vae: VAE, images: Sequence[Tensor], before: Callable[[], None] = lambda: None) -> list[Tensor]:
+    """Encode images [1, H, W, 3] to latents [1, C, h, w], float32, on the CPU.
+
+    Args:
+        vae: of the host.
+        images: one at a time.
+        before: called before each; may raise to cancel.
+    """
+    out = []
+    for image in images:
+        before()
+        out.append(still(vae.encode(image)).detach().float().cpu().clone())
+    return out
 
 
 def still(latents: Tensor) -> Tensor:

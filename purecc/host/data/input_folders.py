@@ -9,13 +9,13 @@ from pathlib import Path
 import folder_paths
 import numpy as np
 import torch
-from comfy import model_management
 from torch import Tensor
 
 from ...text import image_file
 from ...text.caption_file import caption
 from ...text.captions import FileCaption
 from ...text.image_folder import Entry
+from ..room import check_memory
 from .image_tensors import from_pil
 
 _MOST_FAULTS = 20
@@ -118,10 +118,9 @@ def _refuse_too_large(entries: Iterable[Entry]) -> None:
     """Refuse images that would not fit into the memory that is free, before any is decoded."""
     sizes = {entry.path: image_file.size(entry.path) for entry in entries}
     needed = sum(width * height for width, height in sizes.values()) * _PIXEL_BYTES
-    free = model_management.get_free_memory(torch.device("cpu"))
-    if needed > free:
-        path, (width, height) = max(sizes.items(), key=lambda item: item[1][0] * item[1][1])
-        raise ValueError(
-            f"The {len(sizes)} images need {needed / 1e9:.1f} GB of memory when decoded, and {free / 1e9:.1f} GB are "
-            f"free (the largest, {path.name!r}, is {width} x {height}). Use fewer images, or scale them down."
-        )
+    path, (width, height) = max(sizes.items(), key=lambda item: item[1][0] * item[1][1])
+    check_memory(
+        f"The {len(sizes)} images",
+        needed,
+        f"The largest, {path.name!r}, is {width} x {height}. Use fewer images, or scale them down.",
+    )

@@ -18,6 +18,7 @@ from ...text.concept import Concept
 from ...text.spelling import quoted
 from ...text.texts import ConceptTexts
 from ...training.dataset import ConceptDataset, ConceptItem
+from ..room import check_memory
 from . import image_tensors
 from . import masks as of_masks
 from .image_tensors import Cropping
@@ -96,6 +97,11 @@ def prepare(
     given = Counter(
         zip(map(_Same, single), read, map(_Same, of_masks.single_masks(masks or (), len(single))), strict=True)
     )
+    check_memory(
+        f"The crops of {len(given)} references",
+        sum(image_tensors.cropped_bytes(image.tensor, cropping) for image, *_ in given),
+        "Use fewer images, a lower resolution or fewer crops.",
+    )
     out = []
     for number, ((image, caption, mask), weight) in enumerate(given.items(), start=1):
         interrupted()
@@ -130,7 +136,7 @@ def _prepare(image: Tensor, caption: Caption, mask: Tensor | None, cropping: Cro
     try:
         image = image_tensors.rgb(image)
         cuts = image_tensors.windows(image, cropping.crops)
-        variants = tuple(image_tensors.variants(image, cropping, cuts))
+        variants = tuple(image_tensors.variants(image, cropping, cuts, interrupted))
     except ValueError as error:
         problems.append(f"Image {number}{of}: {error}")
     if mask is not None and variants:
@@ -138,7 +144,9 @@ def _prepare(image: Tensor, caption: Caption, mask: Tensor | None, cropping: Cro
             remark = of_masks.remark_on(mask)
             if not of_masks.is_empty(mask):
                 height, width = image.shape[1:3]
-                grey = tuple(image_tensors.variants(of_masks.as_image(mask, height, width), cropping, cuts))
+                grey = tuple(
+                    image_tensors.variants(of_masks.as_image(mask, height, width), cropping, cuts, interrupted)
+                )
                 of_masks.check_crop(grey[0])
         except ValueError as error:
             grey = None
@@ -179,7 +187,7 @@ def _item(reference: Reference, vae: VAE) -> ConceptItem:
     interrupted()
     latents = reference.latents
     if latents is None:
-        latents = torch.cat(image_tensors.encode(vae, reference.variants))
+        latents = torch.cat(image_tensors.encode(vae, reference.variants, interrupted))
     height, width = latents.shape[-2:]
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem
@@ -190,7 +198,7 @@ def sheet(references: Sequence[Reference]) -> Image.Image:
     """Paint the contact sheet of prepared references, with problems in red; of very many, those with problems first."""
     shown = sorted(references, key=lambda r: not r.problem)[:MOST_CARDS] if len(references) > MOST_CARDS else references
     more = f" - {len(references) - len(shown)} not shown" if len(references) > len(shown) else ""
-    return contact_sheet.paint([_card(r) for r in shown], title(references) + more)
+    return contact_sheet.paint([_card(r) for r in shown], title(references) + more, interrupted)
 
 
 def title(references: Sequence[Reference]) -> str:

@@ -11,12 +11,21 @@ import folder_paths
 from ...adapters import transaction
 from ...evaluation.preservation import Preservation
 from ...evaluation.report import Report
+from ...text.spelling import quoted
+
+MOST_BYTES = 200
+"""Of a prefix, folders included; file systems take names of 255 bytes."""
 
 
 def prefix_fault(prefix: str) -> str:
     """Return what is wrong with a filename_prefix, beginning with that name; empty if nothing is."""
     if not isinstance(prefix, str):  # the host hands on what it could not convert
         return f"filename_prefix is {prefix!r}, which is no text. Use a path inside ComfyUI's output folder."
+    if not prefix.isprintable() or len(prefix.encode()) > MOST_BYTES:
+        return (
+            f"filename_prefix {quoted(prefix, 40)} cannot be the beginning of a file's name. Use letters, digits and "
+            f"spaces, at most {MOST_BYTES} bytes: purecc/report."
+        )
     root = folder_paths.get_output_directory()
     folder = (Path(root) / os.path.normpath(prefix)).parent
     if not folder_paths.is_within_directory(root, str(folder)):

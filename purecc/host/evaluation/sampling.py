@@ -14,7 +14,10 @@ from torch import Tensor
 
 from ...evaluation.pictures import ProtocolPictures, ProtocolPrompt, worded
 from ...sheets.canvas import image
+from ...text.letters import check_letters
+from ...text.spelling import quoted
 from ..models.host_models import HostModels
+from ..room import check_memory
 from ..ui.node_progress import NodeProgress
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
@@ -61,6 +64,11 @@ class Protocol:
     sampling: Sampling
 
     @property
+    def image_bytes(self) -> int:
+        """Bytes of the images of one model."""
+        return len(self.prompts) * len(self.seeds) * self.sampling.width * self.sampling.height * 12
+
+    @property
     def steps(self) -> int:
         """Sampling steps of one image that one model takes for all of it, P · S · steps."""
         return len(self.prompts) * len(self.seeds) * self.sampling.steps
@@ -100,9 +108,16 @@ def sample(
         progress: on the node; advances by `Protocol.steps` for every model.
 
     Raises:
-        ValueError: a prompt or trigger cannot be used, or a customised CLIP does not know the embedding of its trigger;
-            before anything is generated.
+        ValueError: a prompt or trigger cannot be used, negative is too long, a customised CLIP does not know the
+            embedding of its trigger, or the images do not fit into memory; before anything is generated.
     """
+    models, prompts, seeds = 1 + len(customised), len(protocol.prompts), len(protocol.seeds)
+    check_memory(
+        f"The images of {models} models for {prompts} prompts at {seeds} seeds",
+        models * protocol.image_bytes,
+        "Use fewer prompts or seeds, or smaller images.",
+    )
+    check_letters(protocol.sampling.negative, f"negative, {quoted(protocol.sampling.negative, 40)},")
     texts = [_texts(base, c, protocol.prompts) for c in customised]
     plain = [worded(p.base, "x") for p in protocol.prompts]
     of_base = _rows("base model", base, base.vae, plain, protocol, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +11,12 @@ import folder_paths
 from comfy.model_patcher import ModelPatcher
 
 from ...adapters import files
+from ..room import disk_fault
 from .imports import Imported, import_lora
 from .layer_names import COMFYUI, exported
 
 MOST_NAMES = 999
 """Tries at a name that is not taken."""
-LEAST_FREE = 2**20
-"""Free bytes below which a disk is full: no adapter fits."""
-
 _loras: dict[tuple[str, int], bool] = {}
 
 
@@ -89,16 +86,20 @@ def save_adapter(
     raise AssertionError  # the last name returns or raises
 
 
-def folder_fault() -> str:
-    """Return why an adapter cannot be saved in the host's folders, such as "PATH is read-only."; empty if it can."""
+def folder_fault(needed: int = 0) -> str:
+    """Return why adapters cannot be saved in the host's folders, such as "PATH is read-only."; empty if they can.
+
+    Args:
+        needed: bytes of all that will be saved; 0: not known yet.
+    """
     for kind in ("loras", "embeddings"):
         folder = there = Path(folder_paths.get_folder_paths(kind)[0])
         while not there.exists():
             there = there.parent
         if not there.is_dir() or not os.access(there, os.W_OK):
             return f"{folder} cannot be written to. Let ComfyUI write there, or choose another folder for {kind}."
-        if (free := shutil.disk_usage(there).free) < LEAST_FREE:
-            return f"The disk of {folder} is full: {free} bytes are free. Free some space."
+        if fault := disk_fault(folder, there, needed if kind == "loras" else 0):
+            return fault
     return ""
 
 

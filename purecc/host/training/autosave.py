@@ -36,6 +36,11 @@ class Saving:
     keep: int = 3
     best_drift: float = 0.0
 
+    @property
+    def most(self) -> int:
+        """The largest number of adapters that are there at a time: a new one is written before an old one goes."""
+        return (self.keep + 1 if self.every else 0) + (1 if self.best_drift else 0)
+
     def check(self, drift_every: int, drift_prompts: Sequence[str]) -> None:
         """Check the settings before any work.
 

@@ -8,7 +8,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
-from ...network.lora import AUTO, LoraSpec
+from ...network.lora import AUTO, LoraSpec, lora_bytes
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
 from ...training.parallel import Ranks
@@ -146,6 +146,11 @@ class Job:
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
         places = self.places if recipe.needs_mask else OFF
         return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, places=places)
+
+    def adapter_bytes(self, dataset: ConceptDataset, model: ModelPatcher) -> int:
+        """Return the size of the LoRA that the job makes; see `resolve`, whose errors it raises."""
+        spec = self.resolve(dataset, model).lora
+        return lora_bytes(model.model.diffusion_model, family_of(model).layers(spec.targets), spec.rank)
 
     def of_all(self, ranks: Ranks) -> Job:
         """Return the job of several processes that train together, each with a batch of this job's."""

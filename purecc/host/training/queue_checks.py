@@ -30,7 +30,7 @@ def first_fault(values: Values, connected: Sequence[str]) -> str:
         values: see Values.
         connected: ids of the inputs that have a wire.
     """
-    checks: tuple[Callable[[Values, Sequence[str]], None], ...] = (_choices, _name, _steps, _best, _extractor)
+    checks: tuple[Callable[[Values, Sequence[str]], None], ...] = (_texts, _choices, _name, _steps, _best, _extractor)
     for check in checks:
         try:
             check(values, connected)
@@ -52,19 +52,21 @@ def wrong_wire(received: Mapping[str, str], expected: Mapping[str, str]) -> str:
     return ""
 
 
-def check_saving(prompt: Any, saving: Saving) -> None:
+def check_saving(prompt: Any, saving: Saving, size: int) -> None:
     """Check, before training, that adapters can be saved where they will be.
 
     Args:
         prompt: the queued prompt, in API format.
         saving: what training itself saves.
+        size: bytes of one adapter.
 
     Raises:
         ValueError: the prompt or the training saves an adapter, and the host's folders take none.
     """
     nodes = prompt.values() if isinstance(prompt, Mapping) else ()
     saves = any(isinstance(node, Mapping) and node.get("class_type") == SAVE for node in nodes)
-    if (saves or saving.every or saving.best_drift) and (fault := folder_fault()):
+    count = saves + saving.most
+    if count and (fault := folder_fault(count * size)):
         raise ValueError(f"Nothing was trained, for the result could not be saved. {fault}")
 
 
@@ -75,7 +77,7 @@ def trace_steps(text: str) -> frozenset[int]:
         ValueError: it holds something else.
     """
     parts = text.replace(",", " ").split()
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise ValueError(f"trace_steps is {text!r}. Give step numbers from 1, separated by commas.")
     return frozenset(int(part) for part in parts)
 
@@ -83,6 +85,13 @@ def trace_steps(text: str) -> frozenset[int]:
 def checkpointing(value: str | bool) -> str:
     """Return the choice of gradient checkpointing; workflows saved when it was a switch hold a boolean."""
     return ("all" if value else "off") if isinstance(value, bool) else value
+
+
+def _texts(values: Values, connected: Sequence[str]) -> None:
+    for name in ("name", "method", "trace_steps"):
+        value = values.get(name)
+        if value is not None and not isinstance(value, str):  # the host hands on what it could not convert
+            raise ValueError(f"{name} is {repr(value)[:40]}, which is no text. Write a text.")
 
 
 def _choices(values: Values, connected: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+from comfy import model_management
 from PIL import Image
 from torch import Tensor
 
@@ -29,7 +30,11 @@ def cards(references: Sequence[Reference]) -> list[dict[str, Any]]:
     """
     shown = sorted(references, key=lambda r: not r.problem)[:MOST_CARDS] if len(references) > MOST_CARDS else references
     run = secrets.token_hex(8)
-    return [_card(reference, f"{run}_{number}") for number, reference in enumerate(shown)]
+    out = []
+    for number, reference in enumerate(shown):
+        model_management.throw_exception_if_processing_interrupted()
+        out.append(_card(reference, f"{run}_{number}"))
+    return out
 
 
 def _card(reference: Reference, name: str) -> dict[str, Any]:
