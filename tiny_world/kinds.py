@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..purecc.host.models.precision import multiplies_bfloat16
 from ..purecc.host.models.tiny import CHECKPOINT, CLIP_L, TEXT_OPTIONS, WINDOW, load_tiny_checkpoint
 from .host_model import initialise
 
@@ -197,8 +198,13 @@ def text_encoder() -> Any:
     return comfy.sd.CLIP(target, embedding_directory=[], state_dict=weights)
 
 
+def quick() -> torch.autocast:
+    """Return a context that computes in bfloat16 if this processor multiplies matrices in it, else in float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16())
+
+
 class _Encoder:
-    """PureCC Tiny's autoencoder in bfloat16, which changes latents by 1 %."""
+    """PureCC Tiny's autoencoder; where it computes in bfloat16, latents change by 1 %."""
 
     def __init__(self) -> None:
         vae = load_tiny_checkpoint([])[2]
@@ -206,7 +212,7 @@ class _Encoder:
 
     def encode(self, images: Tensor) -> Tensor:
         """Return VAE latents [N, 16, H / 8, W / 8] of images [N, 3, H, W] in -1..1."""
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), quick():
             return self._model.encode(images.to(memory_format=torch.channels_last)).float()
 
 

@@ -18,7 +18,7 @@ from ..purecc.network.checkpointing import KeptInputs
 from .captions import training_caption
 from .checkpoints import load_state, save_state
 from .host_model import normalise_latents
-from .kinds import Kind, encode
+from .kinds import Kind, encode, quick
 from .latents import LatentPool
 from .muon import Muon
 from .scenes import SIZE
@@ -86,8 +86,8 @@ def _attention(own: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, **nam
 def train_kind(kind: Kind, model: Any, clip: Any, pool: LatentPool, state_path: Path, steps: int, log=print) -> None:
     """Train a model of a kind in place up to `steps` steps, from the saved state if there is one.
 
-    The state is written every 100 steps: weights, their average, optimisers and step. Computes in bfloat16, keeps
-    weights in float32.
+    The state is written every 100 steps: weights, their average, optimisers and step. Computes in bfloat16 where
+    the processor is quick in it; weights are float32.
     """
     network = model.diffusion_model.requires_grad_(True).to(memory_format=torch.channels_last)
     parameters = dict(network.named_parameters())
@@ -116,13 +116,13 @@ def train_kind(kind: Kind, model: Any, clip: Any, pool: LatentPool, state_path: 
             x0 = normalise_latents(latents)
             batch = noised(model, x0, torch.randn(x0.shape, generator=generator), generator)
             text = encode(clip, [training_caption(scene, rng) for scene in scenes], tokens)
-            with torch.autocast("cpu", torch.bfloat16):
+            with quick():
                 wrong = predict(model, batch.x, batch.times, *text).float() - batch.target
                 loss = (batch.weight * wrong.square()).mean()
             network.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(others, 1.0)
-            with torch.autocast("cpu", torch.bfloat16):
+            with quick():
                 for optimiser in optimisers:
                     optimiser.param_groups[0]["lr"] = kind.rate * rate_factor(step, steps)
                     optimiser.step()
