@@ -1,7 +1,8 @@
 // The settings of a training node: few in sight, the others behind one line, none that the method does not use.
 // nodes/visibility.py says which are which.
 
-import { bare, isLoading, keepFileOrder, silence, sortWidgets } from "./order.js";
+import { isNear, isVue, neededHeight, ownHeight, setOwnHeight, slack } from "./heights.js";
+import { isLoading, keepFileOrder, silence, sortWidgets } from "./order.js";
 import { say } from "./words.js";
 
 const CUSTOM = "custom";
@@ -98,9 +99,14 @@ class Fold {
   }
 
   toggle() {
-    this.node.properties.purecc_unfolded = !this.open;
+    const { node } = this;
+    const [own, spare] = [ownHeight(node), slack(node)];
+    node.properties.purecc_unfolded = !this.open;
     this.refresh();
-    this.fit();
+    if (this.open) {
+      this.chosen = isNear(spare, 0) ? 0 : own; // 0: it was as tall as what it showed
+      if (!isVue()) setOwnHeight(node, (this.given = Math.max(this.chosen, neededHeight(node))));
+    } else if (spare <= 0 || isNear(spare, 0) || own === this.given) setOwnHeight(node, Math.max(this.chosen ?? 0, neededHeight(node)));
     this.node.graph?.setDirtyCanvas(true, true);
   }
 
@@ -157,10 +163,7 @@ class Fold {
 
   /** Gives the node the height of what it shows. */
   fit() {
-    const { node } = this;
-    const without = () => node.computeSize()[1] - node.widgets.reduce((sum, { panel }) => sum + (panel ? panel.height + 24 : 0), 0);
-    if (bare.has(node)) bare.set(node, without());
-    node.setSize([node.size[0], node.computeSize()[1]]);
+    setOwnHeight(this.node, neededHeight(this.node));
   }
 }
 

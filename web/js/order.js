@@ -3,7 +3,6 @@
 const plain = (value) => (value !== null && typeof value === "object" ? JSON.parse(JSON.stringify(value)) : (value ?? null));
 const saved = (widget) => widget.serialize !== false;
 
-export const bare = new WeakMap(); // by node: its height without views of the pack, where a Vue node has some
 const loading = new WeakSet(); // nodes whose values are being read, in the order of the file
 
 /** Whether the values of a node are being read; its wires are not in their places then. */

@@ -2,10 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { arrange, FIRST } from "./fold.js";
-import { bare } from "./order.js";
-
-const MARGIN = 10; // that the classic renderer leaves around a widget
-const SPACING = 4; // and between two
+import { follow, MARGIN, savedHeight, settle } from "./heights.js";
 
 /** The node of a host's execution id such as "7" or, inside subgraphs, "12:7"; null if it is in another workflow. */
 export function nodeAt(path, workflow) {
@@ -22,22 +19,11 @@ export function everyNode(graph = app.rootGraph ?? app.graph) {
   return (graph?.nodes ?? []).flatMap((node) => [node, ...(node.subgraph ? everyNode(node.subgraph) : [])]);
 }
 
-/** Puts a view on a node, above its settings. @param make: (grew) to a view {element, height, remove}; grew is to be
- *  called with every change of the height, in CSS pixels. Returns the view. */
+/** Puts a view on a node, above its settings. @param make: (grew) to a view {element, height, remove}, its height in CSS
+ *  pixels; grew is to be called when it changes. Returns the view. */
 export function attach(node, name, make) {
-  let added = 0;
-  const before = node.size[1];
-  bare.set(node, bare.get(node) ?? before);
-  const vue = () => window.LiteGraph?.vueNodesMode;
-  const grow = (more) => {
-    const from = added ? node.size[1] : before; // the host may have made room for the empty view
-    added += more;
-    node.setSize([node.size[0], from + more]);
-    node.setDirtyCanvas(true, true);
-  };
-  const view = make((more) => {
-    if (!vue()) grow(added ? more : more + 2 * MARGIN + SPACING); // a Vue node grows with its content
-  });
+  const before = node.size[1]; // the host may make room for the empty view
+  const view = make(() => settle(node));
   const height = () => view.height + 2 * MARGIN;
   const widget = node.addDOMWidget(name, name, view.element, {
     serialize: false,
@@ -50,15 +36,16 @@ export function attach(node, name, make) {
   widget.serialize = false; // neither in the prompt nor in the file
   widget.pureccRank = FIRST;
   arrange(node);
+  const observer = follow(node, view, before);
   // The file has the node's size without the view, which comes and goes.
   const { onSerialize, onRemoved } = node;
   node.onSerialize = function (saved) {
     onSerialize?.call(this, saved);
-    const without = vue() ? Math.max(bare.get(node), saved.size[1] - height()) : saved.size[1] - added;
-    saved.size = [saved.size[0], without];
+    saved.size = [saved.size[0], savedHeight(node, saved.size[1])];
   };
   node.onRemoved = function () {
     onRemoved?.call(this);
+    observer.disconnect();
     view.remove();
   };
   return view;
