@@ -83,7 +83,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
-    when = tuple(points[1:] if base else points)
+    when = tuple(points[1:] if base else points[-1:] if phase == "places" else points)
     return [Task(phase, c, s, chosen, steps, when, phase != "search") for s in seeds for c in names]
 
 
