@@ -29,7 +29,7 @@ sys.path += [str(HERE.parent), str(ROOT / "scripts"), str(ROOT / "tests")]
 
 ROWS = HERE / "results" / "rows.jsonl"
 KINDS = ("killed_saves", "disks", "damaged", "interrupted", "not_finite", "memory", "killed_runs", "inputs", "routes")
-SAMPLE = 600
+SAMPLE = 300
 """Faults of a sample, which takes at most five minutes."""
 OPENING = 300.0
 """Seconds in which a worker must be ready for the first fault of a kind."""
