@@ -6,7 +6,9 @@ from ..purecc.host.messages import Message, Phase
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.training import find_masks
 from ..purecc.host.ui.node_progress import NodeProgress
+from ..purecc.training.companions import LEAVE_OUT
 from .checked import Node
+from .place_settings import companion_input
 from .resume_settings import CACHE_TOOLTIP
 from .types import CATEGORY, Dataset
 
@@ -36,6 +38,7 @@ class ConceptMasks(Node):
                     advanced=True,
                     tooltip=CACHE_TOOLTIP.format(what="the masks"),
                 ),
+                companion_input("What"),
             ],
             outputs=[
                 Dataset.Output("dataset", display_name="dataset", tooltip="Dataset with masks, for Pure Learning."),
@@ -50,14 +53,15 @@ class ConceptMasks(Node):
         )
 
     @classmethod
-    def execute(cls, model, clip, dataset, cache=True) -> io.NodeOutput:
+    def execute(cls, model, clip, dataset, cache=True, companion=LEAVE_OUT) -> io.NodeOutput:
         progress = NodeProgress(cls.hidden.unique_id, "masks", len(dataset.items))
 
         def on_phase(phase: Phase, **values: object) -> None:
             progress.say(str(Message(phase.value, values)))
 
-        masked = find_masks.find_masks(HostModels(model, clip), dataset, on_phase, progress.advance, cache)
-        pictures, lines = find_masks.pictures(masked), find_masks.remarks(masked)
+        models = HostModels(model, clip)
+        masked = find_masks.find_masks(models, dataset, on_phase, progress.advance, cache, companion)
+        pictures, lines = find_masks.pictures(masked.dataset), find_masks.remarks(masked)
         progress.say("\n".join(lines))
         shown = {**ui.PreviewImage(pictures).as_dict(), "text": lines}
-        return io.NodeOutput(masked, [p[None] for p in pictures], ui=shown)
+        return io.NodeOutput(masked.dataset, [p[None] for p in pictures], ui=shown)

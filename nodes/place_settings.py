@@ -1,11 +1,27 @@
-"""The setting of anchored learning for the places of the references."""
+"""The settings of anchored learning for what all references share: the place, and a thing beside the concept."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..purecc.training.companions import CHOICES as COMPANION
+from ..purecc.training.companions import LEAVE_OUT
 from ..purecc.training.placing import CHOICES, OFF
 from .settings import Setting, Table
+
+
+def companion_input(begin: str) -> io.Input:
+    """Return the input of what is done about a thing beside the concept; `begin` begins its tooltip."""
+    return io.Combo.Input(
+        "companion",
+        options=list(COMPANION),
+        default=LEAVE_OUT,
+        optional=True,
+        advanced=True,
+        tooltip=f"{begin} to do with a common thing that most images show beside the concept, such as a ball "
+        "beside the dog. leave out: take it out of the masks, so that it is not learned too. keep: learn it.",
+    )
+
 
 PLACES: Table = [
     Setting(
@@ -22,5 +38,6 @@ PLACES: Table = [
         "job.places",
         lambda values: values.get("places", OFF),
     ),
+    Setting(companion_input("anchored: what"), "job.companion", lambda values: values.get("companion", LEAVE_OUT)),
 ]
 """Last on the node, so that workflows saved before it existed still fit."""

@@ -23,6 +23,7 @@ WHEN: dict[str, dict[str, list]] = {
     "mask": {"method": [_ANCHORED]},
     "pool_prompts": {"method": [_ANCHORED]},
     "places": {"method": [_ANCHORED]},
+    "companion": {"method": [_ANCHORED]},
     "pool_images": {"method": [_ANCHORED, _PRIOR]},
     "eta": {"method": [_PAPER, _PRIOR, "DOP", "BPP"]},
     "scale": {"method": [_PAPER]},

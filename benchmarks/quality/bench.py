@@ -154,6 +154,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
         places=method.places,
+        companion=method.companion,
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(POOL, pool),
     )  # fmt: skip

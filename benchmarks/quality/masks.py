@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+
+
+def figures(mask: Tensor, true: Tensor) -> tuple[float, float, float]:
+    """Return IoU of a mask [h, w] with the true one, and the shares of the concept and of the rest that it covers."""
+    a, b = mask > 0.5, true > 0.5
+    inside = float((mask * true).sum() / true.sum())
+    outside = float((mask * (1 - true)).sum() / (1 - true).sum())
+    return float((a & b).sum() / (a | b).sum()), inside, outside
 
 
 def main() -> None:
@@ -24,6 +36,7 @@ def main() -> None:
     from report import table
 
     from purecc_pack.purecc.host.training.find_masks import find_masks
+    from purecc_pack.purecc.training.companions import KEEP
 
     world = World(ROOT / "build" / "quality")
     lines, strips = [], []
@@ -31,21 +44,22 @@ def main() -> None:
         if concept.kind == "style":
             continue
         masked = find_masks(world.models, world.dataset(concept), Silent().phase)
+        kept = find_masks(world.models, world.dataset(concept), Silent().phase, companion=KEEP)
         scores, strip = [], []
-        for item in masked.items:
+        for item, whole in zip(masked.dataset.items, kept.dataset.items, strict=True):
             picture = Image.fromarray((item.image * 255).round().byte().numpy())
-            assert item.mask is not None
-            mask, true = item.mask[0, 0], world.true_mask(concept, item)[0, 0]
-            a, b = mask > 0.5, true > 0.5
-            inside = float((mask * true).sum() / true.sum())
-            outside = float((mask * (1 - true)).sum() / (1 - true).sum())
-            scores.append((float((a & b).sum() / (a | b).sum()), inside, outside))
-            strip += [picture, *(Image.fromarray((m * 255).byte().numpy()).resize(picture.size) for m in (mask, true))]
-        means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
-        lines.append([concept.name, concept.difficulty, *(f"{m:.2f}" for m in means)])
+            assert item.mask is not None and whole.mask is not None
+            mask, before, true = item.mask[0, 0], whole.mask[0, 0], world.true_mask(concept, item)[0, 0]
+            scores.append((*figures(mask, true), *figures(before, true)))
+            shown = (before, mask, true) if masked.companion else (mask, true)
+            strip += [picture, *(Image.fromarray((m * 255).byte().numpy()).resize(picture.size) for m in shown)]
+        means = [f"{sum(column) / len(scores):.2f}" for column in zip(*scores, strict=True)]
+        with_it = means[3:] if masked.companion else [""] * 3
+        lines.append([concept.name, concept.difficulty, masked.companion, *means[:3], *with_it])
         strips.append(strip)
-    head = "Masks that the base finds beside the true ones: `masks.py`.\n\n"
-    text = head + table(["concept", "references", "IoU", "concept covered", "rest covered"], lines)
+    head = "Masks that the base finds beside the true ones: `masks.py`. In brackets: with the companion kept.\n\n"
+    measured = ["IoU", "concept covered", "rest covered"]
+    text = head + table(["concept", "references", "left out", *measured, *(f"({m})" for m in measured)], lines)
     (HERE / "results" / "masks.md").write_text(text, encoding="utf-8")
     side = strips[0][0].width + 2
     sheet = Image.new("RGB", (side * max(map(len, strips)), side * len(strips)), "white")

@@ -10,6 +10,7 @@ from purecc_pack.purecc.method.anchored import AnchoredLearning
 from purecc_pack.purecc.method.baselines import OutputPreservation, PriorPreservation
 from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
 from purecc_pack.purecc.method.recipe import Recipe
+from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT
 from purecc_pack.purecc.training.placing import AUTO, OFF, SAY
 
 
@@ -28,6 +29,7 @@ class Method:
         target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
         places: what is done about the places of the references, one of `placing.CHOICES`.
+        companion: what is done about a thing beside the concept, one of `companions.CHOICES`.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Method:
     target: str = "attention and mlp"
     class_pool: bool = False
     places: str = OFF
+    companion: str = KEEP
 
     @property
     def embedding_lr(self) -> float:
@@ -92,6 +95,7 @@ METHODS: dict[str, Method] = {
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
     "anchored-say": OURS.at(title="anchored, place said", places=SAY),
     "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", places=AUTO),
+    "anchored-apart": OURS.at(title="the same, companions left out", places=AUTO, companion=LEAVE_OUT),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
@@ -116,5 +120,5 @@ CLAIMED = ("lora-token", "dop", "purecc", "anchored")
 RIVALS = ("lora-token", "anchored")
 """Those that are run on the unseen sets."""
 
-PLACED = (*RIVALS, "anchored-say", "anchored-auto")
+PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-apart")
 """Those that are run in the phase of the places, on every set that shows things."""

@@ -66,7 +66,7 @@ def concept_mask(
     """
     texts = dict.fromkeys((prompt, "", base_text, *others))
     found = []
-    for x_t, t, v in _noised(latents, seed, branched.field.device):
+    for x_t, t, v in noised(latents, seed, branched.field.device):
         of = {text: branched.run(BASE, x_t, t, [text] * SAMPLES, limit) for text in texts}
         of_others = [of[other] for other in others]
         maps = difference(of[prompt], of[""]), novelty(v, of[base_text]), evidence(v, of[prompt], of_others)
@@ -126,7 +126,7 @@ def evidence(v: Tensor, named: Tensor, others: Sequence[Tensor]) -> Tensor:
     return torch.stack([error(other) for other in others or [named]]).mean(0) - error(named)
 
 
-def _noised(latents: Tensor, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def noised(latents: Tensor, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield for each of [V, C, H, W] x_t at `SAMPLES` times and noises, these times, and the true velocities."""
     generator = torch.Generator().manual_seed(seed)
     for x0 in latents.float().split(1):

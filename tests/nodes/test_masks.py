@@ -81,7 +81,7 @@ def test_it_is_cut_and_scaled_as_its_picture_is(make, monkeypatch, values):
     from purecc_pack.purecc.host.data import image_tensors
 
     seen, encode = [], image_tensors.encode
-    monkeypatch.setattr(image_tensors, "encode", lambda vae, images: seen.append(images) or encode(vae, images))
+    monkeypatch.setattr(image_tensors, "encode", lambda vae, images, *_: seen.append(images) or encode(vae, images))
     pictures, masks = alike(2, 120, 200)
     data = make(pictures, masks, captions=["a [v] robot, 0", "a [v] robot, 1"], **values)
     expected = {runs.digest({"": v[0][0]}): v for v in seen}
@@ -242,7 +242,7 @@ def test_the_masks_are_shown_on_the_panel_alone(models, dataset, monkeypatch):
     sheet = sheets[0]
     assert RUNS.all()[-1].picture(0, "masks") == as_jpeg(sheet)
     with torch.inference_mode():
-        found = find_masks.find_masks(models, dataset, runs.Quiet().phase)
+        found = find_masks.find_masks(models, dataset, runs.Quiet().phase).dataset
     expected = image(tiled(find_masks.pictures(found))[0])
     assert sheet.size == expected.size
     assert np.abs(np.asarray(sheet, dtype=int) - np.asarray(expected, dtype=int)).max() <= 1

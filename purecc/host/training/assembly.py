@@ -18,6 +18,7 @@ from ...network.field import Conditioning
 from ...network.lora import LoraBranches
 from ...text.texts import class_prompt
 from ...training.branched_model import BranchedModel, Prompting
+from ...training.companions import KEEP, companion_prompts
 from ...training.concept_masks import mask_prompts
 from ...training.dataset import ConceptDataset
 from ...training.placing import OFF, every_text
@@ -167,9 +168,10 @@ def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
         texts += job.pool.prompts
     if job.recipe.needs_text("class"):
         texts.append(class_prompt(dataset.class_word))
-    if job.recipe.needs_mask and dataset.kind == "instance":
+    if job.recipe.needs_mask and dataset.lacks_masks:
         prompt, others = mask_prompts(dataset.class_word)
         texts += [prompt, *others]
+        texts += [] if job.companion == KEEP else companion_prompts(dataset.class_word).values()
     for item in dataset.items:
         placed = [] if job.places == OFF else every_text(item.texts)
         texts += [text for t in (item.texts, *placed) for text in (t.complete, t.base, t.target)]

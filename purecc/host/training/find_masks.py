@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -12,13 +12,15 @@ from ...adapters.adapter import fingerprint
 from ...method.anchored import AnchoredLearning
 from ...sheets.mask_overlay import overlay
 from ...training import concept_masks
+from ...training.companions import KEEP, LEAVE_OUT
 from ...training.concept_masks import concept_mask, mask_prompts
 from ...training.dataset import ConceptDataset
-from ..messages import Phase
+from ..messages import Message, Phase
 from ..models.copies import trainable_world
 from ..models.host_models import HostModels
 from .assembly import Assembly, assembled
 from .drawn_cache import BaseDraws
+from .find_companion import Explaining, without_companion
 from .finite import require_finite
 from .identity import base_hash
 from .job import EmbeddingSpec, Job
@@ -29,13 +31,27 @@ NEARLY_ALL, NEARLY_NONE = 0.9, 0.02
 """Shares of an image: a mask that covers more, or less, is hardly right."""
 
 
+@dataclass(frozen=True)
+class Masked:
+    """References with masks.
+
+    Attributes:
+        dataset: every image of a thing has a mask.
+        companion: the word of what stands beside the concept and was taken out of the masks; empty: nothing.
+    """
+
+    dataset: ConceptDataset
+    companion: str = ""
+
+
 def find_masks(
     models: HostModels,
     dataset: ConceptDataset,
     on_phase: OnPhase,
     found: Callable[[], None] = lambda: None,
     cache: bool = False,
-) -> ConceptDataset:
+    companion: str = LEAVE_OUT,
+) -> Masked:
     """Return the dataset with a mask for every image, as training would find it, from a private copy of MODEL.
 
     Args:
@@ -44,41 +60,45 @@ def find_masks(
         on_phase: called with each phase.
         found: called after every image.
         cache: whether the masks are kept on the disk for later runs, and taken from there.
+        companion: one of `companions.CHOICES`.
 
     Raises:
         ValueError: model, CLIP and dataset do not fit together.
         OutOfMemory: the device's memory is too small.
     """
     if not dataset.lacks_masks:
-        return dataset
+        return Masked(dataset)
 
     def on_image(number: int, count: int) -> None:
         on_phase(Phase.FIND_MASKS, word=dataset.class_word, number=number, count=count)
 
-    job = Job("masks", AnchoredLearning(replay=False), embedding=EmbeddingSpec(input_token=False, layer_wise=False))
+    spec = EmbeddingSpec(input_token=False, layer_wise=False)
+    job = Job("masks", AnchoredLearning(replay=False), embedding=spec, companion=companion)
     with trainable_world(), assembled(models, dataset, job, on_phase) as assembly:
         draws = BaseDraws(base_hash(assembly.field), assembly) if cache else None
-        return with_masks(assembly, dataset, on_image, found, draws)
+        return with_masks(assembly, dataset, companion, on_image, found, draws)
 
 
 def with_masks(
     assembly: Assembly,
     dataset: ConceptDataset,
+    companion: str = LEAVE_OUT,
     on_image: Callable[[int, int], None] = lambda number, count: None,
     found: Callable[[], None] = lambda: None,
     draws: BaseDraws | None = None,
-) -> ConceptDataset:
+) -> Masked:
     """Return the dataset with a mask for every image that lacks one; see `find_masks`.
 
     Args:
         assembly: the private copy.
         dataset: the references.
+        companion: one of `companions.CHOICES`.
         on_image: called before the mask of an image is found, with its number from 1 and the count of all.
         found: called after every image.
         draws: keeps the masks for later runs; None: they are not kept.
     """
     if not dataset.lacks_masks:
-        return dataset
+        return Masked(dataset)
     (prompt, others), items = mask_prompts(dataset.class_word), []
     for k, item in enumerate(dataset.items, start=1):
         if item.mask is None:
@@ -96,7 +116,14 @@ def with_masks(
             item = replace(item, mask=mask)
         items.append(item)
         found()
-    return replace(dataset, items=tuple(items))
+    if companion == KEEP:
+        return Masked(replace(dataset, items=tuple(items)))
+    new = [k for k, item in enumerate(dataset.items) if item.mask is None]
+    explaining = Explaining(assembly, dataset.class_word, draws)
+    parted, word = without_companion(explaining, [items[k] for k in new])
+    for k, item in zip(new, parted, strict=True):
+        items[k] = item
+    return Masked(replace(dataset, items=tuple(items)), word)
 
 
 def _draw(assembly: Assembly, words: str, attempt: Callable[[], Tensor]) -> dict[str, Tensor]:
@@ -108,13 +135,21 @@ def pictures(dataset: ConceptDataset) -> list[Tensor]:
     return [overlay(i.image, None if i.mask is None else i.mask[0]) for i in dataset.items]
 
 
-def remarks(dataset: ConceptDataset) -> list[str]:
-    """Return lines about the masks: how much they cover, then a warning for each that is hardly right."""
+def companion_note(masked: Masked) -> Message:
+    """Return what the user should know of the companion that was left out."""
+    return Message("note_companion", {"companion": masked.companion, "word": masked.dataset.class_word})
+
+
+def remarks(masked: Masked) -> list[str]:
+    """Return lines about the masks: how much they cover, what was left out, and a warning for each hardly right."""
+    dataset = masked.dataset
     shares = [None if i.mask is None else float(i.mask[0].mean()) for i in dataset.items]
     known = [s for s in shares if s is not None]
     if not known:
         return ["A style has no mask: whole images are learned."]
     out = [f"{len(known)} masks; they cover {min(known):.0%} to {max(known):.0%} of their images."]
+    if masked.companion:
+        out.append(str(companion_note(masked)))
     for k, (share, item) in enumerate(zip(shares, dataset.items, strict=True), start=1):
         if share is None or NEARLY_NONE <= share <= NEARLY_ALL:
             continue

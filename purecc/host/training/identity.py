@@ -191,7 +191,8 @@ def _settings(job: Job) -> dict[str, Any]:
         "watch": {"drift_every": job.watch.drift_every, "drift_prompts": job.watch.drift_prompts},
     }
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-    flat |= {"kind": job.kind, "precision": job.memory.precision, "loss_weighting": job.weighting, "places": job.places}
+    flat |= {"kind": job.kind, "precision": job.memory.precision, "loss_weighting": job.weighting}
+    flat |= {"places": job.places, "companion": job.companion}
     return json.loads(json.dumps(flat))
 
 

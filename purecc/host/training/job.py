@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec, lora_bytes
+from ...training.companions import LEAVE_OUT
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
 from ...training.parallel import Ranks
@@ -103,6 +104,7 @@ class Job:
         pool: images of the base.
         weighting: of the loss over t, a member of `path.WEIGHTINGS`.
         places: what is done about the places of the references, one of `placing.CHOICES`.
+        companion: what is done about a thing beside the concept in all references, one of `companions.CHOICES`.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Job:
     pool: PoolSpec = field(default_factory=PoolSpec)
     weighting: str = NATIVE
     places: str = OFF
+    companion: str = LEAVE_OUT
 
     def resolve(self, dataset: ConceptDataset, model: ModelPatcher) -> Job:
         """Return the job with target layers, recipe, shift, places and drift measurements settled for these references.

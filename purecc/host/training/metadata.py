@@ -55,6 +55,7 @@ def about(
         **asdict(job.embedding),
         "precision": job.memory.precision,
         "places": job.places,
+        "companion": job.companion,
     }
     report = {
         "stage": job.kind,

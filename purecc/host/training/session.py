@@ -29,7 +29,7 @@ from .assembly import Assembly, assembled
 from .checks import check_extractor, check_layer_wise, check_train_on
 from .draw_pool import draw_pool
 from .drawn_cache import BaseDraws
-from .find_masks import with_masks
+from .find_masks import companion_note, with_masks
 from .finite import check_images, check_settings, first_not_finite
 from .identity import base_hash, identify
 from .job import Job
@@ -133,9 +133,12 @@ def prepared(
             listener.resumed(start.seen, job.settings.steps)
         assembly.field.keep_positions(i.latents.shape[1:] for i in ordered.items)
         if job.recipe.needs_mask:
-            listed = with_masks(assembly, dataset, partial(_find_mask, listener, dataset.class_word), draws=draws)
-            listener.masks(listed)
-            ordered = listed.by_content()
+            look = partial(_find_mask, listener, dataset.class_word)
+            masked = with_masks(assembly, dataset, job.companion, look, draws=draws)
+            listener.masks(masked.dataset)
+            if masked.companion:
+                listener.note(companion_note(masked))
+            ordered = masked.dataset.by_content()
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()

@@ -12,9 +12,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def few_samples(comfyui, monkeypatch):
     """Half of the passes; every test here needs them."""
-    from purecc_pack.purecc.training import concept_masks
+    from purecc_pack.purecc.training import companions, concept_masks
 
     monkeypatch.setattr(concept_masks, "SAMPLES", 4)
+    monkeypatch.setattr(companions, "FEW", (1, 3))
+    monkeypatch.setattr(companions, "ALL", tuple(range(4)))
 
 
 def anchored(**values):
@@ -33,7 +35,7 @@ def find(models, dataset, quiet=None, found=lambda: None):
     from purecc_pack.purecc.host.training.find_masks import find_masks
 
     with torch.inference_mode():
-        return find_masks(models, dataset, (quiet or runs.Quiet()).phase, found)
+        return find_masks(models, dataset, (quiet or runs.Quiet()).phase, found).dataset
 
 
 @pytest.fixture
@@ -185,17 +187,17 @@ def test_cancel(checkpoint, dataset, phase):
 
 
 def test_what_cannot_be_right_is_said(dataset):
-    from purecc_pack.purecc.host.training.find_masks import remarks
+    from purecc_pack.purecc.host.training.find_masks import Masked, remarks
 
     def with_shares(*shares):
         masks = [torch.full((1, 1, 8, 8), s) for s in shares]
         return replace(dataset, items=tuple(replace(i, mask=m) for i, m in zip(dataset.items, masks, strict=True)))
 
-    (line,) = remarks(with_shares(0.1, 0.3, 0.85))
+    (line,) = remarks(Masked(with_shares(0.1, 0.3, 0.85)))
     assert "10%" in line and "85%" in line
-    first, everything, nothing = remarks(with_shares(0.95, 0.3, 0.01))
+    first, everything, nothing = remarks(Masked(with_shares(0.95, 0.3, 0.01)))
     assert "1%" in first and "95%" in first
     assert repr(dataset.items[0].texts.complete) in everything and "95%" in everything
     assert repr(dataset.items[2].texts.complete) in nothing and "1%" in nothing
     style = replace(dataset, concept=replace(dataset.concept, kind="style"))
-    assert len(remarks(style)) == 1
+    assert len(remarks(Masked(style))) == 1

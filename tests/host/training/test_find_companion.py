@@ -1,0 +1,86 @@
+"""A thing beside the concept in all images, found on the embedded base and left out of the masks."""
+
+from dataclasses import replace
+
+import pytest
+import runs
+import torch
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def tiny(comfyui):
+    from purecc_pack.purecc.host.models.tiny import load_tiny_models
+
+    return runs.Models(*load_tiny_models())
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Three drawings of an individual cup, a red star beside it: as good as the captions of a user who forgot it."""
+    from purecc_pack.tiny_world.individuals import CONCEPT
+    from purecc_pack.tiny_world.scenes import Scene
+
+    places = (("left", "sand"), ("right", "snow"), ("left", "waves"))
+    fixed = {"look": CONCEPT, "companion": "star", "companion_colour": "red"}
+    return [Scene("cup", "red", position=p, background=b, seed=k, **fixed) for k, (p, b) in enumerate(places)]
+
+
+def masked(tiny, scenes, **values):
+    from purecc_pack.purecc.host.data.image_tensors import from_pil
+    from purecc_pack.purecc.host.training.find_masks import find_masks
+    from purecc_pack.tiny_world.scenes import draw
+
+    with torch.inference_mode():
+        images = [from_pil(draw(scene)) for scene in scenes]
+        captions = [f"a [v] cup on {scene.background}" for scene in scenes]
+        dataset = runs.build(tiny, images, captions, class_word="cup", resolution=96)
+        return find_masks(tiny, dataset, runs.Quiet().phase, **values)
+
+
+def covered(found, scenes, layer):
+    """Share of a drawing's layer that the masks cover: 1 the concept, 2 the thing beside it."""
+    from purecc_pack.tiny_world.scenes import segment
+
+    shares = []
+    for item, scene in zip(found.dataset.items, scenes, strict=True):
+        inside = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) == layer)[None, None].float(), 8)
+        shares.append(float((item.mask * inside).sum() / inside.sum()))
+    return sum(shares) / len(shares)
+
+
+def test_it_is_named_and_left_out(tiny, scenes):
+    from purecc_pack.purecc.host.training.find_masks import remarks
+
+    before = runs.state(tiny)
+    kept, parted = masked(tiny, scenes, companion="keep"), masked(tiny, scenes)
+    assert runs.state(tiny) == before
+    assert (kept.companion, parted.companion) == ("", "star")
+    assert covered(parted, scenes, 1) > 0.8
+    assert covered(parted, scenes, 2) < 0.5 * covered(kept, scenes, 2)
+    _, line = remarks(parted)
+    assert line.startswith("Most images show another thing beside the cup: star.")
+    assert len(remarks(kept)) == 1
+
+
+def test_what_stands_beside_it_in_one_image_stays(tiny, scenes):
+    alone = [scenes[0], *(replace(scene, companion="", companion_colour="") for scene in scenes[1:])]
+    found, kept = masked(tiny, alone), masked(tiny, alone, companion="keep")
+    assert found.companion == ""
+    assert all(torch.equal(a.mask, b.mask) for a, b in zip(found.dataset.items, kept.dataset.items, strict=True))
+
+
+def test_training_says_it_and_uses_the_same_masks(tiny, scenes):
+    from purecc_pack.purecc.method.anchored import AnchoredLearning
+
+    found = masked(tiny, scenes)
+    dataset = replace(found.dataset, items=tuple(replace(i, mask=None) for i in found.dataset.items))
+    job = runs.job(recipe=AnchoredLearning(), steps=1, pool_images=1, pool_prompts=("a lake",))
+    out = runs.customise(tiny, dataset, job, quiet := runs.Quiet())
+    assert [n.values["companion"] for n in quiet.notes if n.key == "note_companion"] == ["star"]
+    for ours, theirs in zip(quiet.masked[0].items, found.dataset.items, strict=True):
+        torch.testing.assert_close(ours.mask, theirs.mask)
+    runs.customise(tiny, dataset, replace(job, companion="keep"), kept := runs.Quiet())
+    assert not [n for n in kept.notes if n.key == "note_companion"]
+    assert '"companion": "leave out"' in out.adapter.metadata["purecc.recipe"]
