@@ -1,0 +1,97 @@
+"""Try the rule of companions on references that it was not made on: results/companions.md.
+
+    COMFYUI_PATH=... python benchmarks/quality/companions.py
+
+Every individual beside three other things whose words are tried, in five references; and without any, or with another
+thing in each reference, where nothing may be left out. Backgrounds, styles, colours and noise are drawn anew, captions
+do not name the companion. The benchmark's own sets, on which the rule's limits were chosen, are in masks.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
+SEED = 20
+COUNT = 5
+ALONE, MIXED = "none", "another in each"
+
+
+def sets() -> Iterator[tuple[str, str, tuple]]:
+    """Yield (thing, companion or ALONE or MIXED, scenes)."""
+    from purecc_pack.purecc.training.companions import WORDS
+    from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
+    from purecc_pack.tiny_world.individuals import CONCEPT, INDIVIDUALS
+    from purecc_pack.tiny_world.scenes import Scene
+    from purecc_pack.tiny_world.styles import STYLES
+    from purecc_pack.tiny_world.things import COLOURS, THINGS
+
+    rng = Random(SEED)
+    for thing in INDIVIDUALS:
+        others = [word for word in THINGS if word != thing]
+        tried = rng.sample([word for word in others if word in WORDS], 3)
+        for beside in (*tried, ALONE, MIXED):
+            scenes, kinds = [], rng.sample(others, COUNT)
+            for number in range(COUNT):
+                words = {"background": rng.choice(list(BACKGROUNDS)), "style": rng.choice(list(STYLES))}
+                scene = Scene(thing, "red", look=CONCEPT, seed=rng.randrange(10**6), **words)
+                if beside == ALONE:
+                    scenes.append(replace(scene, position=rng.choice(("left", "middle", "right"))))
+                    continue
+                shown = kinds[number] if beside == MIXED else beside
+                placed = replace(scene, position=rng.choice(("left", "right")))
+                scenes.append(replace(placed, companion=shown, companion_colour=rng.choice(list(COLOURS))))
+            yield thing, beside, tuple(scenes)
+
+
+def main() -> None:
+    """Find the masks of all sets, and what was left out of them."""
+    import torch
+    from pack import load_pack
+
+    torch.set_num_threads(1)
+    load_pack()
+    from bench import World
+    from concepts import Concept, _named
+    from masks import figures
+    from measuring import Silent
+    from report import table
+
+    from purecc_pack.purecc.host.training.find_masks import find_masks
+
+    world = World(ROOT / "build" / "quality")
+    rows: list[list[str]] = []
+    found, wrong = 0, 0
+    count = {"with": 0, "without": 0}
+    for thing, beside, scenes in sets():
+        captions = tuple(_named(scene, "companion", "companion_colour") for scene in scenes)
+        concept = Concept(f"{thing} {beside}", "instance", scenes, captions, ("companion", beside), "", thing)
+        dataset = world._dataset(concept)
+        masked = find_masks(world.models, dataset, Silent().phase)
+        shared = beside not in (ALONE, MIXED)
+        count["with" if shared else "without"] += 1
+        found += shared and masked.companion == beside
+        wrong += bool(masked.companion) and masked.companion != beside
+        each = [
+            figures(i.mask[0, 0], world.true_mask(concept, i)[0, 0]) for i in masked.dataset.items if i.mask is not None
+        ]
+        means = [sum(column) / len(each) for column in zip(*each, strict=True)]
+        rows.append([thing, beside, masked.companion, *(f"{m:.2f}" for m in means)])
+        print(thing, beside, masked.companion or "-", flush=True)
+    head = (
+        f"Companions on new references: `companions.py`, seed {SEED}. Of {count['with']} sets with one, {found} "
+        f"were found by name; of all {sum(count.values())}, {wrong} had another thing left out.\n\n"
+    )
+    text = head + table(["concept", "beside it", "left out", "IoU", "concept covered", "rest covered"], rows)
+    (HERE / "results" / "companions.md").write_text(text, encoding="utf-8")
+    print(head)
+
+
+if __name__ == "__main__":
+    main()
