@@ -18,22 +18,18 @@ from ..method.maps import blur
 from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
-from .concept_masks import SAMPLES, WIDE_BLUR, gate, noised
+from .concept_masks import WIDE_BLUR, gate, noised
 
 LEAVE_OUT, KEEP = "leave out", "keep"
 CHOICES = (LEAVE_OUT, KEEP)
 """What is done about a companion: it is taken out of the masks, or learned with the concept."""
 WORDS = (
-    *("person", "hand", "dog", "cat", "house", "tree", "car", "boat", "cup", "bottle", "chair", "table", "flower"),
+    *("person", "dog", "cat", "house", "tree", "car", "boat", "cup", "bottle", "chair", "table", "flower"),
     *("ball", "fish", "star", "heart"),
 )
-"""Common things. Those that a model does not know explain nothing better than the empty prompt."""
-FEW = (2, 6)
-"""The noised copies of a reference on which all words are tried."""
-ALL = tuple(range(SAMPLES))
-"""Those on which the shortlist is."""
-CANDIDATE, SHORTLIST = 0.25, 4
-"""Score from which a word is tried on all copies, and the largest number of such words."""
+"""Common things that are no part of another, as a hand is of a person. What a model does not know explains nothing."""
+COPIES = (1, 3, 5, 7)
+"""The noised copies of a reference on which the words are tried, of `SAMPLES`."""
 LEAST, CLEAR = 0.6, 1.5
 """Score of a companion, and the least factor by which it must be above that of the next word."""
 LIKE_THE_CLASS = 0.5
@@ -51,9 +47,8 @@ def errors(
     branched: BranchedModel,
     latents: Tensor,
     prompts: Sequence[str],
-    copies: Sequence[int],
     seed: int = 0,
-    limit: int | None = SAMPLES,
+    limit: int | None = None,
 ) -> Tensor:
     """Return how wrongly the base predicts a reference with each prompt, by place, widely blurred.
 
@@ -61,60 +56,53 @@ def errors(
         branched: the model; its base gives the velocities.
         latents: [V, C, H, W], in the model's space.
         prompts: K prompts that the conditioner knows.
-        copies: which of the `SAMPLES` noised copies are used.
         seed: of the noise; that of the masks.
         limit: the most samples in one pass.
 
     Returns:
-        Squared errors, the mean over copies and channels, [V, K, H, W].
+        Squared errors, the mean over `COPIES` and channels, [V, K, H, W].
     """
     out = []
     for x_t, t, v in noised(latents, seed, branched.field.device):
-        x_t, t, v = (a[list(copies)] for a in (x_t, t, v))
-        each = [branched.run(BASE, x_t, t, [prompt] * len(copies), limit) for prompt in prompts]
+        x_t, t, v = (a[list(COPIES)] for a in (x_t, t, v))
+        each = [branched.run(BASE, x_t, t, [prompt] * len(COPIES), limit) for prompt in prompts]
         out.append(torch.stack([(predicted - v).float().square().mean((0, 1)) for predicted in each]).cpu())
     found = torch.stack(out)
     return blur(found.flatten(0, 1)[:, None], WIDE_BLUR).view_as(found)
 
 
-def scores(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> Tensor:
-    """Return how surely each of K words names a thing beside the concept in one reference.
+def beside(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> tuple[list[float], float]:
+    """Return what each of K words explains of one reference that nothing else does, and what the class explains.
 
-    max min(e_class − e_word, e_empty − e_word) / max (e_empty − e_class), over places: what the word explains that
-    neither the class nor nothing does, in parts of what the class explains. A word that explains the concept's own
-    place, such as the class in other words, has 0.
+    max min(e_class − e_word, e_empty − e_word) of each word, and max (e_empty − e_class), over places. A word that
+    explains the concept's own place, such as the class in other words, has 0.
 
     Args:
         of_class: error of the class prompt, [H, W], as `errors` gives it.
         of_empty: error of the empty prompt, [H, W].
         of_words: errors of the words' prompts, [K, H, W].
-
-    Returns:
-        [K].
     """
     own = (of_empty - of_class).flatten()
-    best = own.max().clamp_min(1e-12)
-    beside = torch.minimum(of_class - of_words, of_empty - of_words).flatten(1).amax(1) / best
+    best = own.max().clamp_min(0)
+    alone = torch.minimum(of_class - of_words, of_empty - of_words).flatten(1).amax(1).clamp_min(0)
     there = (of_empty - of_words).flatten(1)[:, own.argmax()]
-    return torch.where(there < LIKE_THE_CLASS * best, beside.clamp_min(0), 0.0)
+    return torch.where(there < LIKE_THE_CLASS * best, alone, 0.0).tolist(), float(best)
 
 
-def shortlist(by_word: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the words to try on all copies, the likeliest first, by their scores in all references."""
-    ranked = sorted(((median_low(own), word) for word, own in by_word.items()), reverse=True)
-    return [word for score, word in ranked[:SHORTLIST] if score >= CANDIDATE]
-
-
-def companion(by_word: Mapping[str, Sequence[float]]) -> str:
+def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float]) -> str:
     """Return the word of a thing that is beside the concept in most references; empty where there is none.
 
+    The score of a word is the median of what it explains, in parts of the mean of what the class explains.
+
     Args:
-        by_word: its scores in all references, on all copies, for each word of the shortlist.
+        by_word: what each word explains of every reference, as `beside` gives it.
+        of_class: what the class explains of every reference.
     """
-    ranked = sorted(((median_low(own), word) for word, own in by_word.items()), reverse=True)
-    if not ranked or ranked[0][0] < LEAST:
+    scale = sum(of_class) / max(1, len(of_class))
+    if scale <= 0:
         return ""
-    return "" if len(ranked) > 1 and ranked[0][0] < CLEAR * ranked[1][0] else ranked[0][1]
+    (score, word), (second, _) = sorted(((median_low(own) / scale, w) for w, own in by_word.items()), reverse=True)[:2]
+    return word if score >= LEAST and score >= CLEAR * second else ""
 
 
 def without(mask: Tensor, of_class: Tensor, of_companion: Tensor) -> Tensor:

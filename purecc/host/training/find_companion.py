@@ -32,31 +32,21 @@ class Explaining:
     class_word: str
     draws: BaseDraws | None = None
 
-    def errors(self, latents: Tensor, words: Sequence[str], copies: Sequence[int]) -> Tensor:
+    def errors(self, latents: Tensor) -> Tensor:
         """Return the errors of class prompt, empty prompt and words for a reference [V, C, h, w], [V, 2 + K, h, w]."""
-        known = companions.companion_prompts(self.class_word)
-        prompts = [class_prompt(self.class_word), "", *(known[word] for word in words)]
+        prompts = [class_prompt(self.class_word), "", *companions.companion_prompts(self.class_word).values()]
         scaled = self.assembly.field.latents_in(latents)
-        find = partial(companions.errors, self.assembly.branched, scaled, prompts, copies, 0)
+        find = partial(companions.errors, self.assembly.branched, scaled, prompts, 0)
 
         def draw() -> dict[str, Tensor]:
             doing = f"looking for what stands beside the {self.class_word}"
-            found = halve_until_it_fits(doing, find, companions.SAMPLES)
+            found = halve_until_it_fits(doing, find, len(companions.COPIES))
             return {"errors": require_finite(self.assembly, "what stands beside the concept", found)}
 
         if self.draws is None:
             return draw()["errors"]
-        of = {"what": "companion", "prompts": prompts, "copies": list(copies)}
+        of = {"what": "companion", "prompts": prompts, "copies": companions.COPIES}
         return self.draws.recall(prompts, {**of, "latents": fingerprint({"latents": latents})}, draw)["errors"]
-
-    def scores(self, references: Sequence[Tensor], words: Sequence[str], copies: Sequence[int]) -> dict[str, list]:
-        """Return the scores of each word in all references, by their first variants."""
-        by_word: dict[str, list[float]] = {word: [] for word in words}
-        for latents in references:
-            of_class, of_empty, *_ = found = self.errors(latents[:1], words, copies)[0]
-            for word, score in zip(words, companions.scores(of_class, of_empty, found[2:]).tolist(), strict=True):
-                by_word[word].append(score)
-        return by_word
 
 
 def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> tuple[list[ConceptItem], str]:
@@ -66,15 +56,15 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
         explaining: asks the base.
         items: references with the masks that were found.
     """
-    references = [item.latents for item in items]
-    every = list(companions.companion_prompts(explaining.class_word))
-    words = companions.shortlist(explaining.scores(references, every, companions.FEW))
-    word = companions.companion(explaining.scores(references, words, companions.ALL)) if words else ""
+    words = list(companions.companion_prompts(explaining.class_word))
+    errors = [explaining.errors(item.latents) for item in items]
+    seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]  # the image itself, without its variants
+    explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
+    word = companions.companion(explained, [of_class for _, of_class in seen])
     if not word:
         return list(items), ""
     out = []
-    for item in items:
-        found = explaining.errors(item.latents, [word], companions.ALL)
+    for item, found in zip(items, errors, strict=True):
         assert item.mask is not None
-        out.append(replace(item, mask=companions.without(item.mask, found[:, 0], found[:, 2])))
+        out.append(replace(item, mask=companions.without(item.mask, found[:, 0], found[:, 2 + words.index(word)])))
     return out, word

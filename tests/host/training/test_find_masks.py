@@ -15,8 +15,7 @@ def few_samples(comfyui, monkeypatch):
     from purecc_pack.purecc.training import companions, concept_masks
 
     monkeypatch.setattr(concept_masks, "SAMPLES", 4)
-    monkeypatch.setattr(companions, "FEW", (1, 3))
-    monkeypatch.setattr(companions, "ALL", tuple(range(4)))
+    monkeypatch.setattr(companions, "COPIES", (1, 3))
 
 
 def anchored(**values):
@@ -31,11 +30,11 @@ def job(strength=None, **values):
     )
 
 
-def find(models, dataset, quiet=None, found=lambda: None):
+def find(models, dataset, quiet=None, found=lambda: None, **values):
     from purecc_pack.purecc.host.training.find_masks import find_masks
 
     with torch.inference_mode():
-        return find_masks(models, dataset, (quiet or runs.Quiet()).phase, found).dataset
+        return find_masks(models, dataset, (quiet or runs.Quiet()).phase, found, **values).dataset
 
 
 @pytest.fixture
@@ -86,7 +85,8 @@ def test_it_is_what_the_model_itself_says(models, dataset):
     evidence = maps.blur(torch.cat(evidence).mean((0, 1), keepdim=True), 0.12)
     best = (evidence * clusters).max()
     expected = clusters * torch.sigmoid(evidence / best / 0.08) if best > 0 else clusters
-    found = next(i for i in find(models, dataset).items if i.texts == item.texts)
+    kept = find(models, dataset, companion="keep")
+    found = next(i for i in kept.items if i.texts == item.texts)
     torch.testing.assert_close(found.mask, expected, rtol=5e-3, atol=5e-3)
 
 
