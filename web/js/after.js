@@ -35,6 +35,14 @@ async function copy(text, place) {
   told("success", say("copied", { prompt: text }));
 }
 
+/** Selects a node and brings it to the middle, after the host has selected that of the button. */
+function look(node) {
+  requestAnimationFrame(() => {
+    app.canvas.selectItems([node]);
+    app.canvas.centerOnNode(node);
+  });
+}
+
 /** Adds Apply Adapter beside a training node, wired up, or shows the one that is there. */
 function use(node) {
   const slot = output(node);
@@ -52,8 +60,7 @@ function use(node) {
     }
   }
   if (app.canvas.graph !== graph) app.canvas.setGraph(graph);
-  app.canvas.selectItems([apply]);
-  app.canvas.centerOnNode(apply);
+  look(apply);
   told("success", say("used"));
 }
 
@@ -70,7 +77,6 @@ function trainOn(node) {
   node.connect(output(node), more, more.findInputSlot("train_on"));
   const name = more.widgets.find((widget) => widget.name === "name");
   if (name) name.value = `${name.value}_more`;
-  app.canvas.selectItems([more]);
-  app.canvas.centerOnNode(more);
+  look(more);
   told("success", say("trains_on"));
 }
