@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..purecc.training.companions import CHOICES as COMPANION
 from ..purecc.training.companions import LEAVE_OUT
-from ..purecc.training.placing import CHOICES, OFF
+from ..purecc.training.placing import CHOICES, SAY
 from .settings import Setting, Table
 
 
@@ -28,15 +28,15 @@ PLACES: Table = [
         io.Combo.Input(
             "places",
             options=list(CHOICES),
-            default=OFF,
+            default=SAY,
             optional=True,
             advanced=True,
             tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
             "captions name the place that the mask shows. auto: also moves references that all show the concept at one "
-            "place. move: moves all. Moved references are shown with the masks. Experimental.",
+            "place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
         ),
         "job.places",
-        lambda values: values.get("places", OFF),
+        lambda values: values.get("places", SAY),
     ),
     Setting(companion_input("anchored: what"), "job.companion", lambda values: values.get("companion", LEAVE_OUT)),
 ]
