@@ -36,6 +36,10 @@ LIKE_THE_CLASS = 0.5
 """Share of the class's own evidence from which a word means the concept itself."""
 
 
+LEFT = 1 / 3
+"""Share of a mask that the concept has at least, beside a companion."""
+
+
 def companion_prompts(class_word: str) -> dict[str, str]:
     """Return the prompts of common things by word, without those that the class word names."""
     own = class_word.lower().split()
@@ -103,6 +107,12 @@ def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float])
         return ""
     (score, word), (second, _) = sorted(((median_low(own) / scale, w) for w, own in by_word.items()), reverse=True)[:2]
     return word if score >= LEAST and score >= CLEAR * second else ""
+
+
+def plausible(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Return whether at least `LEFT` of the mask stays in most references: else the word took the concept with it."""
+    shares = [float(a.sum() / b.sum().clamp_min(1e-12)) for b, a in zip(before, after, strict=True)]
+    return median_low(shares) >= LEFT
 
 
 def without(mask: Tensor, of_class: Tensor, of_companion: Tensor) -> Tensor:

@@ -87,3 +87,11 @@ def test_words_of_the_class_are_not_tried():
 
     assert companion_prompts("Dog").keys() == companion_prompts("toy dog").keys() == {*WORDS} - {"dog"}
     assert companion_prompts("robot")["ball"] == "a ball"
+
+
+def test_a_word_that_takes_the_concept_too_is_none():
+    from purecc_pack.purecc.training.companions import plausible
+
+    whole, half, little = square(), 0.5 * square(), 0.1 * square()
+    assert plausible([whole] * 3, [half, half, little]) and not plausible([whole] * 3, [half, little, little])
+    assert not plausible([0 * whole], [0 * whole])

@@ -63,8 +63,9 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     word = companions.companion(explained, [of_class for _, of_class in seen])
     if not word:
         return list(items), ""
-    out = []
-    for item, found in zip(items, errors, strict=True):
-        assert item.mask is not None
-        out.append(replace(item, mask=companions.without(item.mask, found[:, 0], found[:, 2 + words.index(word)])))
-    return out, word
+    at = 2 + words.index(word)
+    before = [item.mask for item in items if item.mask is not None]
+    after = [companions.without(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
+    if not companions.plausible(before, after):
+        return list(items), ""
+    return [replace(item, mask=mask) for item, mask in zip(items, after, strict=True)], word
