@@ -12,6 +12,7 @@ from ..purecc.host.evaluation.report_files import as_json, prefix_fault, save
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.ui.node_progress import NodeProgress
 from ..purecc.sheets import protocol_sheet
+from ..purecc.text.texts import prompt
 from ..purecc.training.drift import UNRELATED_PROMPTS
 from .checked import Node
 from .protocol_inputs import encoders, size, two_models
@@ -156,6 +157,11 @@ class ModelDrift(Node):
     @classmethod
     def execute(cls, model, clip, customised_model, customised_clip, prompts, **values) -> io.NodeOutput:
         lines = [line for line in prompts.splitlines() if line.strip()]
+        for line in lines:
+            try:
+                prompt(line, "x")
+            except ValueError as error:
+                raise ValueError(f"prompts: {error}") from error
         width, height = values["width"], values["height"]
         progress = NodeProgress(cls.hidden.unique_id, "Drift", parts(len(lines)))
         base, customised = HostModels(model, clip), HostModels(customised_model, customised_clip)

@@ -21,6 +21,11 @@ import torch
             "learning_rate is inf, which is not a finite number. Set it to",
         ),
         ("TrainingCurves", {"loss": [1.0]}, "loss is .*, which is no LOSS_MAP"),
+        (
+            "ModelDrift",
+            {**dict.fromkeys(("model", "clip", "customised_model", "customised_clip"), object()), "prompts": "\ud800"},
+            "prompts: The text .* half of a character. Remove it",
+        ),
         ("ConceptDataset", {"captions": ["a", "b" * 100_001]}, "captions has 100001 letters. Shorten it to at most"),
         ("ConceptDataset", {"images": [torch.zeros(1)] * 10_001}, "images is a list of 10001. Connect at most 10000"),
     ],
