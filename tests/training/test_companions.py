@@ -27,16 +27,16 @@ LATENTS = torch.zeros(2, 4, 16, 16)
 def test_errors_are_those_of_the_masks_noised_copies_blurred():
     from purecc_pack.purecc.method.maps import blur
     from purecc_pack.purecc.training.companions import COPIES, errors
-    from purecc_pack.purecc.training.concept_masks import WIDE_BLUR, noised
+    from purecc_pack.purecc.training.concept_masks import SAMPLES, WIDE_BLUR, noised
 
     base = Base({"a cup": STAR, "": CUP + STAR})
     found = errors(base, LATENTS, ["a cup", ""], seed=3, limit=5)
     expected = torch.stack([STAR.square(), (CUP + STAR).square()]).expand(2, 2, 16, 16)
     torch.testing.assert_close(found, blur(expected.reshape(4, 1, 16, 16), WIDE_BLUR).view(2, 2, 16, 16))
-    n = len(COPIES)
+    n = SAMPLES // 2
     assert [(b, text, k, limit) for b, text, k, limit, _ in base.asked] == [(None, t, n, 5) for t in ("a cup", "")] * 2
     for asked, (x_t, _, _) in zip((base.asked[0], base.asked[2]), noised(LATENTS, 3, base.field.device), strict=True):
-        assert torch.equal(asked[-1], x_t[list(COPIES)])
+        assert torch.equal(asked[-1], x_t[COPIES])
 
 
 def test_a_word_counts_by_what_it_alone_explains():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...adapters.adapter import fingerprint
 from ...text.texts import class_prompt
-from ...training import companions
+from ...training import companions, concept_masks
 from ...training.dataset import ConceptItem
 from .assembly import Assembly
 from .drawn_cache import BaseDraws
@@ -40,12 +40,12 @@ class Explaining:
 
         def draw() -> dict[str, Tensor]:
             doing = f"looking for what stands beside the {self.class_word}"
-            found = halve_until_it_fits(doing, find, len(companions.COPIES))
+            found = halve_until_it_fits(doing, find, concept_masks.SAMPLES // 2)
             return {"errors": require_finite(self.assembly, "what stands beside the concept", found)}
 
         if self.draws is None:
             return draw()["errors"]
-        of = {"what": "companion", "prompts": prompts, "copies": companions.COPIES}
+        of = {"what": "companion", "prompts": prompts, "samples": concept_masks.SAMPLES}
         return self.draws.recall(prompts, {**of, "latents": fingerprint({"latents": latents})}, draw)["errors"]
 
 

@@ -12,10 +12,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def few_samples(comfyui, monkeypatch):
     """Half of the passes; every test here needs them."""
-    from purecc_pack.purecc.training import companions, concept_masks
+    from purecc_pack.purecc.training import concept_masks
 
     monkeypatch.setattr(concept_masks, "SAMPLES", 4)
-    monkeypatch.setattr(companions, "COPIES", (1, 3))
 
 
 def anchored(**values):
