@@ -18,10 +18,10 @@ id => {
 # The selected nodes: their class, id and name, and where each of their wires comes from.
 SELECTED = """
 () => [...app.canvas.selectedItems].map(node => ({
-  kind: node.comfyClass, id: Number(node.id), name: node.widgets.find(widget => widget.name === "name")?.value,
+  kind: node.comfyClass, id: node.id, name: node.widgets.find(widget => widget.name === "name")?.value,
   wires: Object.fromEntries(node.inputs.filter(({link}) => link != null).map(({name, link}) => {
     const {origin_id, origin_slot} = app.graph.getLink(link), origin = app.graph.getNodeById(origin_id);
-    return [name, [origin.comfyClass, origin.outputs[origin_slot].name, Number(origin_id)]];
+    return [name, [origin.comfyClass, origin.outputs[origin_slot].name, origin_id]];
   })),
 }))
 """
