@@ -35,14 +35,6 @@ async function copy(text, place) {
   told("success", say("copied", { prompt: text }));
 }
 
-/** Selects a node and brings it to the middle, after the host has selected that of the button. */
-function look(node) {
-  requestAnimationFrame(() => {
-    app.canvas.selectItems([node]);
-    app.canvas.centerOnNode(node);
-  });
-}
-
 /** Adds Apply Adapter beside a training node, wired up, or shows the one that is there. */
 function use(node) {
   const slot = output(node);
@@ -60,7 +52,8 @@ function use(node) {
     }
   }
   if (app.canvas.graph !== graph) app.canvas.setGraph(graph);
-  look(apply);
+  app.canvas.selectItems([apply]);
+  app.canvas.centerOnNode(apply);
   told("success", say("used"));
 }
 
@@ -77,6 +70,7 @@ function trainOn(node) {
   node.connect(output(node), more, more.findInputSlot("train_on"));
   const name = more.widgets.find((widget) => widget.name === "name");
   if (name) name.value = `${name.value}_more`;
-  look(more);
+  app.canvas.selectItems([more]);
+  app.canvas.centerOnNode(more);
   told("success", say("trains_on"));
 }

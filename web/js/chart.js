@@ -97,13 +97,9 @@ function paint(context, style, plot) {
   context.fillStyle = text;
   context.textAlign = "left";
   context.font = "9px sans-serif";
-  context.strokeStyle = style.getPropertyValue("--comfy-input-bg").trim(); // so that a curve behind them leaves them readable
-  context.lineWidth = 3;
-  context.lineJoin = "round";
-  for (const [value, y] of [[plot.values[1], box.y + 10], [plot.values[0], box.y + box.height - 3]]) {
-    context.strokeText(short(value), box.x + 3, y);
-    context.fillText(short(value), box.x + 3, y);
-  }
+  context.fillText(short(plot.values[1]), box.x + 3, box.y + 10);
+  context.fillText(short(plot.values[0]), box.x + 3, box.y + box.height - 3);
+  context.globalAlpha = 1;
 }
 
 function stroke(context, colour, kind, points, at) {
