@@ -102,7 +102,7 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     from purecc_pack.purecc.adapters import files
 
     name = f"stopped_{renderer}"
-    node = opened(page, name=name, steps=3000, drift_every=2, sample_every=3, seed=len(renderer))
+    node = opened(page, name=name, steps=300, drift_every=2, sample_every=3, seed=len(renderer))
     assert shown(page, node) is None, "no room is taken before there is a run"
     queue(page, node)
     running = wait(page, node, "head.step >= 6 && samples.length >= 2")
@@ -113,7 +113,7 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     drawn = len(plotted["loss"][0])
     assert count - 2 <= drawn and plotted == as_plotted(told["rows"][:drawn]), "what is drawn is the history"
     assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
-    assert text("step", step=running["head"]["step"], total=3000) in running["text"]
+    assert text("step", step=running["head"]["step"], total=300) in running["text"]
     assert [width for _, width, _ in running["images"]] == [96, 96]
     assert [alt for alt, *_ in running["images"]] == [text("base"), text("now")]
     assert running["visible"] and not any(running["disabled"].values())
@@ -122,7 +122,7 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     press(page, node, "stop")
     ended = wait(page, node, "head.state === 'stopped'")
     steps = ended["head"]["step"]
-    assert text("stopped", step=steps, total=3000) in ended["text"] and all(ended["disabled"].values())
+    assert text("stopped", step=steps, total=300) in ended["text"] and all(ended["disabled"].values())
     assert [row[0] for row in ended["rows"]] == list(range(1, steps + 1))
     assert ended["samples"][-1]["step"] == steps, "the last sample is of the last step"
     folders = [server.base / "models" / kind for kind in ("loras", "embeddings")]
@@ -226,12 +226,12 @@ def test_a_run_over_the_api_takes_no_panel_from_a_workflow(page, server):
 
 
 def test_a_cancelled_and_a_failed_run_say_so(page, server):
-    node = opened(page, name="cancelled", steps=3000, seed=7, autosave_every=2, autosave_keep=1, sample_every=0)
+    node = opened(page, name="cancelled", steps=300, seed=7, autosave_every=2, autosave_keep=1, sample_every=0)
     queue(page, node)
     wait(page, node, "head.step >= 3")
     server.client.interrupt()
     ended = wait(page, node, "head.state === 'cancelled'")
-    assert text("cancelled", step=ended["head"]["step"], total=3000) in ended["text"]
+    assert text("cancelled", step=ended["head"]["step"], total=300) in ended["text"]
     (saved,) = ended["head"]["saved"]
     assert (server.base / "models" / "loras" / f"{saved}.safetensors").is_file(), "what was autosaved stays"
     page.evaluate(
