@@ -57,13 +57,14 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
         items: references with the masks that were found.
     """
     words = list(companions.companion_prompts(explaining.class_word))
-    errors = [explaining.errors(item.latents) for item in items]
-    seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]  # the image itself, without its variants
+    errors = [explaining.errors(item.latents[:1]) for item in items]  # the image itself, without its variants
+    seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]
     explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
     word = companions.companion(explained, [of_class for _, of_class in seen])
     if not word:
         return list(items), ""
     at = 2 + words.index(word)
+    errors = [e if len(i.latents) == 1 else explaining.errors(i.latents) for e, i in zip(errors, items, strict=True)]
     before = [item.mask for item in items if item.mask is not None]
     after = [companions.without(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
     if not companions.plausible(before, after):
