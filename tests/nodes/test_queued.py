@@ -121,12 +121,14 @@ def test_what_could_not_be_saved_is_not_trained(models, dataset, unusable, saves
 @pytest.mark.slow
 def test_room_for_what_will_be_saved_is_looked_for_before_training(models, dataset, host_folders, monkeypatch):
     """Rank 4 on the attention of PureCC Tiny is 258 kB; three autosaves and the one that is being written are four."""
+    from purecc_pack.purecc.host import room
+
     trained = extract(models, dataset, rank=4)[0]
     size = sum(tensor.nbytes for key, tensor in trained.lora.items() if not key.endswith("alpha"))
     left = shutil.disk_usage(host_folders)
     for count, values in ((1, {}), (4, {"autosave_every": 1, "autosave_keep": 3})):
         prompt = {} if values else {"8": {"class_type": "PureCCSaveAdapter", "inputs": {"adapter": ["7", 0]}}}
-        monkeypatch.setattr("purecc_pack.purecc.host.room.LEAST_FREE", 0)
+        monkeypatch.setattr(room, "LEAST_FREE", 0)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, n=count: left._replace(free=n * size - 1))
         with pytest.raises(ValueError, match=r"Nothing was trained.* MB free, and what will be saved takes"):
             extract(models, dataset, prompt=prompt, rank=4, **values)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
     ("values", "message"),
     [
         ({"best_drift": 0.1}, "best_drift.*drift_every"),
-        ({"best_drift": 0.1, "drift_every": 5, "drift_prompts": ""}, "best_drift.*drift_prompts"),
+        ({"best_drift": 0.1, "drift_every": 5, "drift_prompts": ""}, "drift_every.*drift_prompts"),
         ({"name": "no/slash"}, "'no/slash'"),
         ({"name": ""}, "adapter name"),
         ({"trace_steps": "one"}, "trace_steps is 'one'"),
