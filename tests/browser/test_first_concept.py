@@ -100,11 +100,11 @@ def chosen(page, pointer, name, place, gesture, *where):
     gestures.place(page, pointer.once(pointer.click, place))
 
 
-def written(page, pointer, place, value):
-    """Opens a setting and writes its value."""
-    pointer.click(place)
+def written(page, pointer, title, name, value):
+    """Opens a setting of a node, where it stands by now, and writes its value."""
     field = page.locator(".graphdialog input")
-    field.wait_for()
+    press = pointer.once(lambda: pointer.click(places(page, title)["settings"][name]))
+    gestures.repeat(press, field.wait_for)
     page.keyboard.press("Control+A")
     page.keyboard.type(value)
     page.keyboard.press("Enter")
@@ -133,7 +133,7 @@ def test_twelve_clicks_and_drags_lead_to_a_sample_of_an_own_concept(page, server
     places(page, "Image Folder")
 
     for name, value in (("class_word", "robot"), ("resolution", "96"), ("steps", "3")):
-        written(page, pointer, learn["settings"][name], value)
+        written(page, pointer, "Learn a concept", name, value)
     pointer.click(middle(page.get_by_test_id("queue-button")))
 
     sources = page.wait_for_function(SAMPLES, timeout=300_000).json_value()
