@@ -16,17 +16,18 @@ async type => {
   await new Promise(requestAnimationFrame);
 }
 """
-# The names of the settings that are on the screen, from the top, with the size of the node.
+# The names of the settings that are on the screen, from the top, with the height of the node as it is drawn.
 SEEN = """
 vue => {
   const [node] = app.graph.nodes;
   const shown = node.widgets.filter(widget => node.isWidgetVisible(widget));
+  const drawn = document.querySelector(`[data-node-id="${node.id}"]`); // only the classic renderer draws size
   if (vue) {
-    const rows = document.querySelectorAll(`[data-node-id="${node.id}"] [data-testid="node-widget"]`);
+    const rows = drawn?.querySelectorAll('[data-testid="node-widget"]') ?? [];
     if (rows.length !== shown.filter(widget => !widget.options?.canvasOnly).length) return null;
   } else if (shown.some((widget, k) => k && widget.y <= shown[k - 1].y)) return null;
   return {names: shown.map(widget => widget.name), line: shown.find(widget => widget.name === "purecc_more")?.label,
-          height: node.size[1], needs: node.computeSize()[1]};
+          height: vue ? drawn.offsetHeight : node.size[1], needs: node.computeSize()[1]};
 }
 """
 SET = """
