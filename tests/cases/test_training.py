@@ -1,7 +1,8 @@
-"""Trainings that meet a taken name, a disk that refuses, or an extractor of something else."""
+"""Datasets and trainings that meet a spoilt VAE, a taken name, a disk that refuses, or a foreign extractor."""
 
 import pytest
 import runs
+import torch
 from trainers import extract, learn
 
 pytestmark = pytest.mark.slow
@@ -53,3 +54,23 @@ def test_an_extractor_of_another_class_is_refused(models, extractor, dataset):
     with pytest.raises(ValueError, match=r"trained for 'robot' and class_word is 'dog'"):
         learn(models, other, method="PureCC (paper)", extractor=extractor)
     assert learn(models, dataset, method="PureCC (paper)", extractor=extractor)[0].kind == "adapter"
+
+
+def test_latents_that_the_vae_spoils_are_refused_before_there_is_a_dataset(models, monkeypatch):
+    from purecc_pack.nodes import ConceptDataset
+
+    encode, images, factors = models.vae.encode, runs.pictures(), iter((1.0, float("nan"), 1.0))
+    monkeypatch.setattr(models.vae, "encode", lambda image: encode(image) * next(factors))
+    with pytest.raises(ValueError, match=r"The VAE gave 1024 numbers .* image 2 of 3 \('.*'\)\. Load the VAE in"):
+        values = {"class_word": ["robot"], "vae": [models.vae], "resolution": [0]}
+        runs.execute(ConceptDataset, images=images, captions=list(runs.CAPTIONS), **values)
+
+
+def test_masks_of_a_spoilt_model_are_refused_by_their_node(checkpoint, dataset):
+    from purecc_pack.nodes import ConceptMasks
+
+    own, name = runs.load(checkpoint, reload=False), "joint_blocks.0.x_block.mlp.fc1.weight"
+    with torch.inference_mode():
+        own.model.model.diffusion_model.get_parameter(name).view(-1)[3] = float("nan")
+    with pytest.raises(ValueError, match=rf"for the mask of image 1\. The cause: the model's weight {name}"):
+        runs.execute(ConceptMasks, model=own.model, clip=own.clip, dataset=dataset)

@@ -176,18 +176,23 @@ def encode(references: Sequence[Reference], vae: VAE, concept: Concept) -> Conce
         concept: what they show.
 
     Raises:
-        ValueError: see `refuse`.
+        ValueError: see `refuse`; or the VAE gave a latent that is not finite.
     """
     refuse(references)
-    items = tuple(_item(r, vae) for r in references)
+    items = tuple(_item(r, vae, f"image {n} of {len(references)}") for n, r in enumerate(references, start=1))
     return ConceptDataset(items, Concept(concept.class_word.strip(), concept.kind))
 
 
-def _item(reference: Reference, vae: VAE) -> ConceptItem:
+def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
     interrupted()
     latents = reference.latents
     if latents is None:
         latents = torch.cat(image_tensors.encode(vae, reference.variants, interrupted))
+        if wrong := int((~latents.isfinite()).sum()):
+            raise ValueError(
+                f"The VAE gave {wrong} numbers that are not finite for {which} ({quoted(reference.caption)}). "
+                "Load the VAE in float32 or bfloat16, or use another VAE."
+            )
     height, width = latents.shape[-2:]
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem

@@ -2,6 +2,7 @@
 
 import pytest
 import runs
+import torch
 from untouched import clean, full_job
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,37 @@ def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, phase):
         model_management.interrupt_current_processing(False)
     del raised
     assert phase in [name for name, *_ in listener.phases[-2:]], "it is heard at the next phase at the latest"
+    clean(before, alive, own)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_cancel_stops_within_a_pass_of_a_step(checkpoint, dataset, quiet_host, monkeypatch, extractor, gradient):
+    """However large the batch."""
+    from comfy import model_management
+
+    from purecc_pack.purecc.host.models.field import HostField
+
+    began, done, velocity = [], [], HostField.velocity
+
+    def passing(*args):
+        began.append(torch.is_grad_enabled())
+        if len(listener.steps) == 1 and began[-1] == gradient:
+            model_management.interrupt_current_processing()
+        out = velocity(*args)
+        done.append(began[-1])
+        return out
+
+    monkeypatch.setattr(HostField, "velocity", passing)
+    own, listener = runs.load(checkpoint), runs.Quiet()
+    before, alive = runs.state(own), runs.census()
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, full_job(steps=5, batch=3), listener, extractor)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert len(listener.steps) == 1 and began == [*done, gradient], "the pass was begun and not ended"
+    monkeypatch.undo()
     clean(before, alive, own)
 
 

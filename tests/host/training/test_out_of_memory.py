@@ -14,15 +14,16 @@ pytestmark = pytest.mark.slow
 class Failing:
     """The loop's backward pass, out of memory at some of its calls."""
 
-    def __init__(self, monkeypatch, *calls):
+    def __init__(self, monkeypatch, *calls, error=None):
         self.calls, self.fails, self.plain = 0, calls, torch.Tensor.backward
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory.")
         monkeypatch.setattr(torch.Tensor, "backward", self.backward())
 
     def backward(self):
         def called(tensor, *args, **kwargs):
             self.calls += 1
             if self.calls in self.fails:
-                raise torch.OutOfMemoryError("CUDA out of memory.")
+                raise self.error
             return self.plain(tensor, *args, **kwargs)
 
         return called
@@ -76,6 +77,23 @@ def test_a_second_time_says_what_to_change(models, dataset, monkeypatch):
     assert isinstance(raised.value.__cause__, torch.OutOfMemoryError)
     del raised
     assert runs.state(models) == before
+
+
+def test_a_step_for_which_the_computer_lacks_memory_is_run_again_too(models, dataset, monkeypatch):
+    """And the second time it says what to change, and not what the allocator says."""
+    from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
+
+    words = "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+    quiet = runs.Quiet()
+    with monkeypatch.context() as patch:
+        Failing(patch, 2, error=RuntimeError(words))
+        runs.customise(models, dataset, runs.job(steps=3), quiet)
+    assert [(note.key, note.values) for note in quiet.notes] == [("note_reduced", {"step": 2})]
+    assert [step.number for step in quiet.steps] == [1, 2, 3]
+    Failing(monkeypatch, 2, 3, error=RuntimeError(words))
+    with pytest.raises(OutOfMemory, match=r"^The computer ran out of memory at step 2, .*batch_size") as raised:
+        runs.customise(models, dataset, runs.job(steps=3))
+    assert "alloc" not in str(raised.value)
 
 
 def test_another_error_is_raised_as_it_is(models, dataset, monkeypatch):
