@@ -58,6 +58,15 @@ def bad_requests(known):
         ("POST", f"{at}/save", {"data": b"x" * 100_000}, 413),
         ("POST", f"{at}/save", {"data": b"xx", "headers": {"Content-Encoding": "gzip"}}, 400),
         ("POST", f"{at}/save", {"data": gzip.compress(b" " * 10**7), "headers": {"Content-Encoding": "gzip"}}, 413),
+        ("GET", f"{at}/prompts", {}, 405),
+        ("POST", "/purecc/runs/unknown/prompts", {"data": b'{"prompts": []}'}, 404),
+        ("POST", f"{at}/prompts", {"data": b'{"prompts": ["a lake"]}', **cross}, 403),
+        ("POST", f"{at}/prompts", {}, 400),
+        ("POST", f"{at}/prompts", {"data": b"[" * 9_000}, 400),
+        ("POST", f"{at}/prompts", {"data": b'["a lake"]'}, 400),
+        ("POST", f"{at}/prompts", {"data": b'{"prompts": "a lake"}'}, 400),
+        ("POST", f"{at}/prompts", {"data": b'{"prompts": [1]}'}, 400),
+        ("POST", f"{at}/prompts", {"data": b'{"prompts": [%s]}' % b", ".join([b'"a lake"'] * 2_000)}, 413),
     ]
 
 

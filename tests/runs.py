@@ -109,11 +109,11 @@ class Quiet:
             self._at_step(step)
 
 
-def customise(models, dataset, job, listener=None, extractor=None):
+def customise(models, dataset, job, listener=None, extractor=None, steering=None):
     from purecc_pack.purecc.host.training import session
 
     with torch.inference_mode():
-        return session.customise(models, dataset, job, listener or Quiet(), extractor)
+        return session.customise(models, dataset, job, listener or Quiet(), extractor, steering)
 
 
 @contextlib.contextmanager

@@ -357,6 +357,33 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
     dialog.wait_for(state="detached")
 
 
+def test_the_prompts_of_samples_are_edited_while_it_runs(page, server, renderer):
+    """What cannot be read stays in the field, and the node keeps its own prompts."""
+    values = {"steps": 2000, "sample_every": 0, "sample_prompt": "a [v] robot\na red car"}
+    node = opened(page, name="edited", seed=14 + len(renderer), **values)
+    queue(page, node)
+    wait(page, node, "head.state === 'running'")
+    press(page, node, "sample")
+    wait(page, node, "samples.length === 2")
+    press(page, node, "edit")
+    field = page.locator("dialog.purecc-dialog textarea")
+    assert field.input_value() == values["sample_prompt"]
+    field.fill("two {lakes}")
+    page.get_by_role("button", name=text("prompts_use")).click()
+    page.locator(".p-toast").get_by_text("'two {lakes}'").wait_for()
+    assert field.input_value() == "two {lakes}"
+    field.fill("two lakes\n\na [v] robot\n")
+    page.get_by_role("button", name=text("prompts_use")).click()
+    field.wait_for(state="detached")
+    edited = wait(page, node, "samples.length === 4")
+    assert [sample["prompt"] for sample in edited["samples"][2:]] == ["two lakes", "a [v] robot"]
+    own = "id => app.graph.getNodeById(id).widgets.find(widget => widget.name === 'sample_prompt').value"
+    assert page.evaluate(own, node) == values["sample_prompt"]
+    press(page, node, "stop")
+    wait(page, node, "head.state === 'stopped'")
+    assert page.locator(".purecc-edit").first.is_hidden()
+
+
 @pytest.fixture(scope="module")
 def ended(shared_page, server) -> str:
     """The id of a run that has ended."""

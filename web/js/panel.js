@@ -18,7 +18,7 @@ const SIDES = 16;
 const LINE = 18;
 
 export class Panel {
-  /** @param server: {ask(run, request), picture(run, number, which)}; grew: called when the panel's height changes. */
+  /** @param server: {ask(run, request), prompts(run, prompts), picture(run, number, which)}; grew: called when the panel's height changes. */
   constructor(server, grew = () => {}) {
     this.grew = grew;
     this.run = null;
@@ -30,7 +30,7 @@ export class Panel {
     this.chart = new Chart(make("canvas", "purecc-chart"));
     this.chart.canvas.setAttribute("role", "img");
     this.remarks = new Remarks();
-    this.samples = new Samples(server.picture, () => this.refresh());
+    this.samples = new Samples(server, () => this.refresh());
     this.masks = new Masks(server.picture, () => this.refresh());
     this.buttons = new Buttons((request) => server.ask(this.run, request), after(this.element));
     const { strip, history } = this.samples;

@@ -1,6 +1,6 @@
 // The samples of one step, each as wide as the panel with the base model's behind it, and a slider over the steps.
 
-import { enlarge } from "./dialog.js";
+import { askPrompts, enlarge } from "./dialog.js";
 import { make } from "./dom.js";
 import { say } from "./words.js";
 
@@ -9,10 +9,10 @@ const SLIDER = 22;
 const TALLEST = 640;
 
 export class Samples {
-  /** @param picture: (run, number, which) to an image's address; changed: called when another step is chosen, or the
-   *  size of the images is known. */
-  constructor(picture, changed) {
-    this.picture = picture;
+  /** @param server: {picture(run, number, which), prompts(run, prompts)}; changed: called when another step is chosen,
+   *  or the size of the images is known. */
+  constructor(server, changed) {
+    this.server = server;
     this.changed = changed;
     this.run = null;
     this.step = null; // null follows the latest
@@ -22,7 +22,9 @@ export class Samples {
     this.slider = make("input", "purecc-slider", { type: "range", min: 0, step: 1 });
     this.label = make("span", "purecc-label");
     this.history = make("div", "purecc-history");
-    this.history.append(this.slider, this.label);
+    this.edit = make("button", "purecc-edit", { type: "button", textContent: "✎" });
+    this.edit.addEventListener("click", () => this.ask());
+    this.history.append(this.slider, this.label, this.edit);
     this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
   }
 
@@ -53,6 +55,9 @@ export class Samples {
     this.slider.title = say("earlier");
     this.slider.setAttribute("aria-label", say("earlier"));
     this.label.textContent = say("at", { step: chosen });
+    this.edit.hidden = run.ended || run.head.state === "lost";
+    this.edit.title = say("prompts");
+    this.edit.setAttribute("aria-label", say("prompts"));
     const samples = run.at(chosen);
     const shown = `${samples.map((sample) => sample.number)} ${say("now")}`;
     if (this.shown === shown) return;
@@ -74,13 +79,20 @@ export class Samples {
     this.changed();
   }
 
+  /** Asks for the prompts of the next samples, from those of the latest. */
+  ask() {
+    const { run } = this;
+    const prompts = run.at(run.drawn.at(-1)).map((sample) => sample.prompt);
+    askPrompts(prompts, (edited) => this.server.prompts(run, edited), this.strip.parentElement);
+  }
+
   pair(sample, split) {
     const { run } = this;
     const title = `${sample.prompt}\n${say("seed", sample)}`;
     const pair = make("figure", "purecc-pair", { title });
     const both = make("div", "purecc-compare");
     for (const [which, alt] of [["base", say("base")], ["current", say("now")]]) {
-      const image = make("img", `purecc-${which}`, { src: this.picture(run, sample.number, which), alt, draggable: false });
+      const image = make("img", `purecc-${which}`, { src: this.server.picture(run, sample.number, which), alt, draggable: false });
       image.addEventListener("load", () => this.measured(image));
       both.append(image);
     }
@@ -92,7 +104,7 @@ export class Samples {
     const names = make("figcaption", "");
     const larger = make("button", "purecc-enlarge", { type: "button", textContent: "⤢", title: say("enlarge") });
     larger.setAttribute("aria-label", say("enlarge"));
-    larger.addEventListener("click", () => enlarge(run, sample, this.picture, this.strip.parentElement));
+    larger.addEventListener("click", () => enlarge(run, sample, this.server.picture, this.strip.parentElement));
     names.append(make("span", "", { textContent: say("base") }), larger, make("span", "", { textContent: say("now") }));
     both.append(cut);
     pair.append(both, names);

@@ -49,10 +49,15 @@ class PromptCache:
         self.name = name
         self.device = device
         self.vectors = vectors
-        self._folder = TemporaryDirectory(prefix="purecc-")
-        embeddings.write(Path(self._folder.name), name, vectors)
-        self._clip: CLIP | None = embeddings.knowing(clip, Path(self._folder.name), name, vectors)
+        self._users = clip
         self._known: dict[str, tuple[dict[str, list], Conditioning]] = {}
+        self.open()
+
+    def open(self) -> None:
+        """Have the user's CLIP encode texts, with the vectors under the adapter's name."""
+        self._folder = TemporaryDirectory(prefix="purecc-")
+        embeddings.write(Path(self._folder.name), self.name, self.vectors)
+        self._clip: CLIP | None = embeddings.knowing(self._users, Path(self._folder.name), self.name, self.vectors)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode the texts that are not cached yet."""
@@ -62,7 +67,7 @@ class PromptCache:
                 self._known[text] = self._encode(text) if other is None else other.entry(text)
 
     def close(self) -> None:
-        """Release the user's CLIP; from here on only cached texts are available."""
+        """Release the user's CLIP; until it is opened again only cached texts are available."""
         self._clip = None
         self._folder.cleanup()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +14,6 @@ from comfy.sd import CLIP
 from ...adapters.files import Adapter
 from ...method.recipe import EXTRACTOR, LEARNER
 from ...network.embedding import ConceptEmbedding
-from ...network.field import Conditioning
 from ...network.lora import LoraBranches
 from ...text.texts import class_prompt
 from ...training.branched_model import BranchedModel, Prompting
@@ -47,7 +46,7 @@ class Assembly:
         field: the copy, and `branched.field`.
         branches: the LoRAs on it.
         loader: of all private copies.
-        encodings: of every text, as the user's CLIP gives them before training.
+        prompts: every text as the user's CLIP encodes it before training.
         encoder: of a trained token, where there is one.
     """
 
@@ -55,7 +54,7 @@ class Assembly:
     field: HostField
     branches: LoraBranches
     loader: Loader
-    encodings: Mapping[str, Conditioning]
+    prompts: PromptCache
     encoder: AnyEncoder | None = None
 
     @torch.no_grad()
@@ -72,6 +71,21 @@ class Assembly:
         ):
             self.loader.load()
             self.branches.place()
+
+    def read(self, texts: Iterable[str]) -> None:
+        """Encode further texts with the user's CLIP, and load the private copies again.
+
+        Raises:
+            ValueError: a text cannot be encoded.
+            OutOfMemory: the text encoders or the copies do not fit.
+        """
+        try:
+            with explain_out_of_memory("reading the prompts", SMALLER_ENCODERS):
+                self.prompts.open()
+                self.prompts.prepare(list(texts))
+        finally:
+            self.prompts.close()
+            self.load()
 
 
 @contextmanager
@@ -123,7 +137,7 @@ def assembled(
         if train_on is not None:
             start_as(branched, train_on)
         loader = Loader([part.patcher for part in (field, encoder) if part is not None])
-        made = Assembly(branched, field, branches, loader, caches[LEARNER].known, encoder)
+        made = Assembly(branched, field, branches, loader, caches[LEARNER], encoder)
         made.load()  # loading the model may have had the host unload the encoders
         yield made
 

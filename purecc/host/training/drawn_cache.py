@@ -104,7 +104,7 @@ class BaseDraws:
             of: what else decides what they are, JSON values.
             draw: draws them.
         """
-        known = self._assembly.encodings
+        known = self._assembly.prompts.known
         encodings = encodings_hash((text, known[text]) for text in dict.fromkeys(texts))
         device = self._assembly.field.device.type
         key = digest([FORMAT, self._base, encodings, device, json.loads(json.dumps(dict(of)))])

@@ -76,7 +76,7 @@ def first_not_finite(assembly: Assembly, pool: Iterable[ConceptItem]) -> str | N
 
 
 def _everything(assembly: Assembly, pool: Iterable[ConceptItem]) -> Iterator[tuple[str, Tensor, str]]:
-    for text, y in assembly.encodings.items():
+    for text, y in assembly.prompts.known.items():
         for name, tensor in _tensors(y).items():
             advice = "Load the text encoders in another precision, or from another file."
             yield f"the encoding of {text!r} ({name})", tensor, advice

@@ -52,10 +52,12 @@ class Requests:
     Attributes:
         stop: end with this step and keep the adapter.
         sample: make the samples now.
+        prompts: of the samples from now on, with [v] for the concept; None: as before.
     """
 
     stop: bool = False
     sample: bool = False
+    prompts: tuple[str, ...] | None = None
 
 
 class Steering(Protocol):

@@ -150,7 +150,7 @@ class NodeListener:
 
     def __init__(self, progress: NodeProgress, vae: VAE | None, live: LiveRun):
         self._progress, self._vae, self._live = progress, vae, live
-        self._base: list[bytes] | None = None
+        self._base: dict[str, bytes] = {}
 
     def phase(self, phase: Phase, **values: object) -> None:
         """See Listener."""
@@ -179,9 +179,8 @@ class NodeListener:
         self._progress.step(step)
 
     def _samples(self, step: Step, previews: Sequence[Preview], vae: VAE) -> list[Sample]:
-        self._base = self._base or [_jpeg(vae, p.base) for p in previews]
-        pairs = zip(previews, self._base, strict=True)
-        return [Sample(step.number, p.prompt, p.seed, base, _jpeg(vae, p.current)) for p, base in pairs]
+        self._base = {p.prompt: self._base.get(p.prompt) or _jpeg(vae, p.base) for p in previews}
+        return [Sample(step.number, p.prompt, p.seed, self._base[p.prompt], _jpeg(vae, p.current)) for p in previews]
 
 
 class LiveSteering:
@@ -193,7 +192,7 @@ class LiveSteering:
     def requests(self) -> Requests:
         """See Steering."""
         granted = self._live.granted("stop", "sample")
-        return Requests("stop" in granted, "sample" in granted)
+        return Requests("stop" in granted, "sample" in granted, self._live.prompts_asked())
 
     def keep(self, step: Step, adapter: Callable[[str], Adapter]) -> None:
         """See Steering."""

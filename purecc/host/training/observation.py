@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from ...adapters.files import Adapter
 from ...training.dataset import ConceptDataset
@@ -49,8 +50,9 @@ class Observation:
             listener.phase(Phase.MEASURE_BASE)
             measure = partial(_probe, assembly, shape, job.watch.drift_prompts)
             self._drift = halve_until_it_fits("measuring the base model", measure, job.settings.batch)
-        texts = preview_texts(job.watch.sample_prompts, dataset.items[0].texts)
-        self._previews = PreviewSampler(assembly.branched, shape, texts, job.settings.seed)
+        self._sampler = partial(PreviewSampler, assembly.branched, shape, seed=job.settings.seed)
+        self._first = dataset.items[0].texts
+        self._previews = self._sampler(preview_texts(job.watch.sample_prompts, self._first))
 
     def after_step(self, history: History) -> bool:
         """Run the measurements and samples that are due after the last step of a history, and notify the listener.
@@ -65,6 +67,8 @@ class Observation:
                 step = history.steps[-1] = replace(step, drift=self._drift())
         due = watch.sample_every and (ending or step.number % watch.sample_every == 0)
         previews = None
+        if requests.prompts is not None:
+            self._sample_with(requests.prompts, step)
         if due or requests.sample:
             with self._or_note("note_no_samples", step):
                 previews = self._samples()
@@ -76,6 +80,16 @@ class Observation:
 
     def _or_note(self, key: str, step: Step) -> AbstractContextManager[None]:
         return skip_if_out_of_memory(Message(key, {"step": step.number}), self._listener.note)
+
+    def _sample_with(self, prompts: tuple[str, ...], step: Step) -> None:
+        texts = preview_texts(prompts, self._first)
+        with self._or_note("note_no_samples", step):
+            try:
+                self._assembly.read(chain(*texts))
+            except ValueError as error:
+                self._listener.note(Message("bad_prompts", {"error": str(error)}))
+            else:
+                self._previews = self._sampler(texts)
 
     def _samples(self) -> list[Preview]:
         out = self._assembly.field.latents_out

@@ -126,7 +126,7 @@ def prepared(
         base = base_hash(assembly.field) if resumer is not None or job.memory.cache else ""
         draws = BaseDraws(base, assembly) if job.memory.cache else None
         if resumer is not None:
-            identity = identify(base, assembly.encodings.items(), dataset, job, extractor, train_on)
+            identity = identify(base, assembly.prompts.known.items(), dataset, job, extractor, train_on)
             start, total = resumer.begin(identity, job.settings.steps)
             job = replace(job, settings=replace(job.settings, steps=total))
         if start is not None:

@@ -143,6 +143,23 @@ class LiveRun:
             self._state.request(what)
             self._publish()
 
+    def ask_prompts(self, prompts: Sequence[str]) -> None:
+        """Ask for samples of these prompts, after the current step and from then on; none: of the first caption.
+
+        Raises:
+            RequestRefused: see `RunState.request`.
+        """
+        with self._lock:
+            self._state.request("sample")
+            self._state.sample_prompts = tuple(prompts)
+            self._publish()
+
+    def prompts_asked(self) -> tuple[str, ...] | None:
+        """Return the prompts that were asked for, once; None: no others."""
+        with self._lock:
+            prompts, self._state.sample_prompts = self._state.sample_prompts, None
+            return prompts
+
     def granted(self, *whats: str) -> set[str]:
         """Return which of these requests are pending; all but a stop are returned once."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""Serve the live runs over HTTP. Routes take only a run's id."""
+"""Serve the live runs over HTTP. Routes take a run's id and, for its samples, prompts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 
 from aiohttp import web
 
+from ...text.texts import prompt
 from ..messages import Message
-from .guards import fresh, read_body, refused, same_origin
+from .guards import fresh, read_body, read_json, refused, same_origin
 from .live_run import LiveRun
 from .live_runs import RUNS, Runs
 from .run_state import REQUESTS, RequestRefused
 
 LONGEST_BODY = 64
-"""Bytes; no request needs a body."""
+"""Bytes of a request that needs no body."""
+LONGEST_PROMPTS = 16_384
+"""Bytes of the prompts of samples."""
 
 
 def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
@@ -23,6 +26,7 @@ def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
     GET /purecc/runs/ID: everything of a run, see `LiveRun.state`.
     GET /purecc/runs/ID/samples/N/base|current|masks: a JPEG; the masks have no number.
     POST /purecc/runs/ID/stop|sample|save: request it; 409 if the run cannot do it now.
+    POST /purecc/runs/ID/prompts {"prompts": [text, ...]}: samples of these from now on; 400 if one cannot be read.
 
     A refusal is a message as JSON: {"key", "values", "text"}.
     """
@@ -63,6 +67,24 @@ def register(routes: web.RouteTableDef, runs: Runs = RUNS) -> None:
         run = found(request)
         try:
             run.request(request.match_info["request"])
+        except RequestRefused as refusal:
+            raise refused(web.HTTPConflict, refusal.message) from None
+        return fresh(run.head())
+
+    @routes.post("/purecc/runs/{id}/prompts")
+    @same_origin
+    async def _prompts(request: web.Request) -> web.Response:
+        asked = await read_json(request, LONGEST_PROMPTS)
+        prompts = asked.get("prompts") if isinstance(asked, dict) else None
+        if not isinstance(prompts, list) or not all(isinstance(one, str) for one in prompts):
+            raise refused(web.HTTPBadRequest, Message("bad_body"))
+        run = found(request)
+        try:
+            for one in prompts:
+                prompt(one, run.about.name)
+            run.ask_prompts([one for one in prompts if one.strip()])
+        except ValueError as error:
+            raise refused(web.HTTPBadRequest, Message("bad_prompts", {"error": str(error)})) from None
         except RequestRefused as refusal:
             raise refused(web.HTTPConflict, refusal.message) from None
         return fresh(run.head())

@@ -60,6 +60,7 @@ class RunState:
         best: name, step, loss, drift and bound of the best adapter so far.
         memory: bytes (used, total) of the device.
         prompt: shows the concept, once there is an adapter; empty before, and for an extractor.
+        sample_prompts: asked for and not taken yet; None: the samples keep theirs.
     """
 
     about: About
@@ -71,6 +72,7 @@ class RunState:
     best: dict[str, Any] | None = None
     memory: tuple[int, int] | None = None
     prompt: str = ""
+    sample_prompts: tuple[str, ...] | None = None
 
     @property
     def ended(self) -> bool:

@@ -116,6 +116,31 @@ def test_a_run_that_cannot_says_why(ask, run):
     assert json.loads(body)["key"] == "run_ended" and json.loads(body)["text"]
 
 
+def test_prompts_of_samples_are_taken_once(ask, run):
+    at, body = f"/purecc/runs/{run.id}/prompts", {"json": {"prompts": ["a [v] robot by a lake", " ", "two lakes"]}}
+    ((status, _, head),) = ask(("POST", at, body))
+    assert status == 200 and json.loads(head)["asked"] == ["sample"]
+    assert run.prompts_asked() == ("a [v] robot by a lake", "two lakes") and run.prompts_asked() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [("a {lake}", "'a {lake}'"), ("\ud800", r"'\ud800'"), ("embedding:x", "'embedding:x'"), ("a" * 10_001, "10001")],
+)
+def test_prompts_that_cannot_be_read_are_quoted(ask, run, text, quoted):
+    ((status, _, body),) = ask(("POST", f"/purecc/runs/{run.id}/prompts", {"json": {"prompts": ["a lake", text]}}))
+    assert (status, json.loads(body)["key"]) == (400, "bad_prompts") and quoted in json.loads(body)["text"]
+    assert run.prompts_asked() is None and run.head()["asked"] == []
+
+
+def test_prompts_of_samples_need_a_vae_and_a_run_that_goes_on(ask, run):
+    blind, body = made(can_sample=False), {"json": {"prompts": ["a lake"]}}
+    ask.runs.add(blind)
+    run.end("finished")
+    answers = ask(*(("POST", f"/purecc/runs/{one.id}/prompts", body) for one in (run, blind)))
+    assert [(status, json.loads(said)["key"]) for status, _, said in answers] == [(409, "run_ended"), (409, "no_vae")]
+
+
 def test_a_stop_before_the_first_step_is_refused(ask):
     from purecc_pack.purecc.host.messages import Phase
 
