@@ -1,7 +1,7 @@
-"""Know the bases of the benchmark: the embedded one, and two of other kinds, which `train_tiny.py kind` makes.
+"""Know the bases that methods are compared on: the embedded one, and two more, which `train_tiny.py kind` makes.
 
 A rate that suits one network need not suit another. So every method's rate is searched on each base, over one grid, on
-one concept with one seed; everything else is as on the embedded base.
+one concept with one seed; everything else is as on the embedded base, whose own searches gave its rates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CONCEPT = "robot"
-COMPARED = ("lora-token", "purecc", "anchored")
+COMPARED = ("lora-token", "purecc", "anchored-node")
 GRID = (1e-3, 3e-3, 9e-3)
 """Rates of the LoRA, for every method on every base."""
 
@@ -28,10 +28,10 @@ Run = tuple[str, str, tuple[tuple[str, float], ...]]
 
 @dataclass(frozen=True)
 class Base:
-    """A base that is not shipped.
+    """A base.
 
     Attributes:
-        name: a key of `kinds.KINDS`.
+        name: EMBEDDED, or a key of `kinds.KINDS`.
         title: for people.
     """
 
@@ -65,7 +65,9 @@ class Base:
         return METHODS | {key: METHODS[key].at(lr=rate) for key, rate in self.rates.items()}
 
 
+EMBEDDED = "tiny"
 BASES: dict[str, Base] = {
+    EMBEDDED: Base(EMBEDDED, "MMDiT, flow (PureCC Tiny)"),
     "unet": Base("unet", "U-Net, ε prediction"),
     "flux": Base("flux", "single/double-stream, flow"),
 }
@@ -81,14 +83,14 @@ NOTES = (
 
 
 def world(name: str, state: Path) -> World:
-    """Return the benchmark's world on a base: "" is the embedded one.
+    """Return the benchmark's world on a base; "" is the embedded one, too.
 
     Raises:
         FileNotFoundError: the base was not made yet, and how to make it.
     """
     from bench import World
 
-    if not name:
+    if name in ("", EMBEDDED):
         return World(state)
     from purecc_pack.tiny_world import kinds
 
@@ -96,13 +98,13 @@ def world(name: str, state: Path) -> World:
 
 
 def runs(phase: str) -> list[Run]:
-    """Return the runs of a phase on a base that is not shipped: the rates of the search, or the compared methods.
+    """Return the runs of a phase on a base: the rates of the search, or the compared methods.
 
     Raises:
         ValueError: it has no such phase.
     """
     if phase not in ("search", "ablate"):
-        raise ValueError(f"phase {phase!r} is for the embedded base. Choose search or ablate.")
+        raise ValueError(f"phase {phase!r} takes no --base. Choose search or ablate.")
     if phase == "ablate":
         return [(key, key, ()) for key in COMPARED]
     return [(label(key, {"lr": rate}), key, (("lr", rate),)) for key in COMPARED for rate in GRID]

@@ -2,7 +2,7 @@
 
     COMFYUI_PATH=... python benchmarks/quality/bases_page.py [--sheet]
 
-The sheet needs the images of seed 0 of `run.py ablate --base unet|flux`, which build/quality keeps.
+The sheet needs the images of seed 0 of `run.py ablate --base tiny|unet|flux`, which build/quality keeps.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from statistics_of_runs import mean_of  # noqa: E402
 HEADS = ("thing", "colour", "background", "all three", "position", "style", "two things")
 KEPT = ("class", "follow", "change", "drift")
 """The figures of preservation."""
-PAIR = ("anchored", "lora-token")
-EMBEDDED = "MMDiT, flow (PureCC Tiny)"
+PAIR = ("anchored-node", "lora-token")
 
 
 def titles() -> dict[str, str]:
-    """Return the bases by name, the embedded one first."""
+    """Return the titles of the bases by name, the embedded one first."""
     from bases import BASES
 
-    return {"": EMBEDDED} | {name: base.title for name, base in BASES.items()}
+    return {name: base.title for name, base in BASES.items()}
 
 
 def compared(name: str) -> Runs | None:
     """Return the runs of the compared methods on the concept; None if a base has none yet."""
     from bases import COMPARED, CONCEPT
 
-    found = [r for r in rows(f"{name}/ablate" if name else "ablate") if r["label"] in COMPARED]
+    found = [r for r in rows(f"{name}/ablate") if r["label"] in COMPARED]
     found.sort(key=lambda r: COMPARED.index(r["label"]))
     runs = Runs([r for r in found if r["concept"] == CONCEPT and r["seed"] < 3])
     return runs if runs.keys else None
@@ -48,7 +47,7 @@ def prompts_followed() -> str:
     lines = []
     for name, title in titles().items():
         path = RESULTS / name / "base.json"
-        if name and path.is_file():
+        if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             made = found.get("training", {})
             size = f"{made['parameters'] / 1e6:.1f} M" if made else "-"
@@ -81,9 +80,7 @@ def kept(found: dict[str, Runs]) -> str:
         if set(PAIR) <= runs.curves.keys():
             cells = []
             for figure in KEPT:
-                ours, plain = (
-                    mean_of(runs.curves[m], figure, runs.last)(runs.keys) for m in ("anchored", "lora-token")
-                )
+                ours, plain = (mean_of(runs.curves[m], figure, runs.last)(runs.keys) for m in PAIR)
                 ground = sum(runs.base[k][figure] for k in runs.keys) / len(runs.keys)
                 cells.append(f"{ours:.3f} ({plain:.3f}; {ground:.3f})")
             share = [mean_of(runs.curves[m], "drift", runs.last)(runs.keys) for m in PAIR]
@@ -93,7 +90,7 @@ def kept(found: dict[str, Runs]) -> str:
 
 def page() -> str:
     """Return the page."""
-    from bases import BASES, CONCEPT, NOTES
+    from bases import BASES, CONCEPT, EMBEDDED, NOTES
 
     found = {name: runs for name in titles() if (runs := compared(name))}
     text = [
@@ -101,8 +98,7 @@ def page() -> str:
         f"Is the model preserved on other kinds of network? The concept *{CONCEPT}* on the embedded base and on two "
         "small bases that are not shipped. They learned the same drawn world with the same text encoder and "
         "autoencoder; only the denoiser is new. `scripts/train_tiny.py kind unet` and `kind flux` make them.\n",
-        "This page is written by `bases_page.py`. Rows: `run.py search --base BASE`, `run.py ablate --base BASE`; "
-        "those of the embedded base are its rows of [the ablations](ablate.md).\n",
+        "This page is written by `bases_page.py`. Rows: `run.py search --base BASE`, `run.py ablate --base BASE`.\n",
     ]
     if (RESULTS / "bases.webp").is_file():
         text.append("![Images of each base and of what was trained on it](bases.webp)\n")
@@ -131,6 +127,8 @@ def page() -> str:
         "the rate of the comparison. A method that is not searched on a base has its rate of the embedded base.\n",
     ]
     for name, base in BASES.items():
+        if name == EMBEDDED:
+            continue
         text.append(
             f"{base.title}:\n\n{searched(name)}" if rows(f"{name}/search") else f"{base.title}: not searched.\n"
         )

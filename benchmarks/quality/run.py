@@ -11,7 +11,8 @@ code, in another folder:
     ... run.py claim --only tree --methods anchored --seed 3 --anew build/anew
 
 which can be gone on with, too. How far each is from the row in results is printed; that row stays.
-With --base, search and ablate run on another kind of base (bases.py), with results in results/BASE.
+With --base, search finds the rates for a base of bases.py, and ablate compares one concept on it, with results in
+results/BASE.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ def main() -> None:
     """Run the missing rows of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phase", choices=[*PHASES, "places", "all"])
-    parser.add_argument("--base", choices=["unet", "flux"], default="", help="made by train_tiny.py kind BASE")
+    parser.add_argument("--base", choices=["tiny", "unet", "flux"], default="", help="see bases.py")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
     parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
     parser.add_argument("--seed", type=int, help="this one only")

@@ -44,9 +44,10 @@ def test_a_base_runs_at_the_rates_of_the_best_scores(tmp_path, monkeypatch):
 def test_a_phase_of_a_base_is_one_concept(monkeypatch):
     import run
 
-    (task,) = run.tasks("search", [], ["anchored"], [0], "unet")
+    (task,) = run.tasks("search", [], ["anchored-node"], [0], "unet")
     assert task.concept == bases.CONCEPT and len(task.runs) == len(bases.GRID)
     assert [t.seed for t in run.tasks("ablate", [], [], range(3), "flux")] == [0, 1, 2]
+    assert [t.concept for t in run.tasks("ablate", [], [], range(3), "tiny")] == 3 * [bases.CONCEPT]
 
 
 @pytest.mark.slow
@@ -84,10 +85,12 @@ def test_a_run_on_a_u_net(comfyui, tmp_path, monkeypatch):
 
 @pytest.fixture
 def results(comfyui, tmp_path, monkeypatch):
-    """Rows of the embedded base from the repository, and of the U-Net the same under its name."""
+    """Rows of the ablations from the repository as those of the embedded base, and of the U-Net the same."""
     known = [json.loads(text) for text in (report.RESULTS / "ablate.jsonl").read_text(encoding="utf-8").splitlines()]
-    some = [r for r in known if r["concept"] == bases.CONCEPT and r["label"] in bases.COMPARED]
-    for folder in (tmp_path, tmp_path / "unet"):
+    labels = dict(zip(("lora-token", "purecc", "anchored"), bases.COMPARED, strict=True))
+    some = [r for r in known if r["concept"] == bases.CONCEPT and r["label"] in labels]
+    some = [{**r, "label": labels[r["label"]]} for r in some]
+    for folder in (tmp_path / bases.EMBEDDED, tmp_path / "unet"):
         folder.mkdir(exist_ok=True)
         (folder / "ablate.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some), encoding="utf-8")
     search = [{**r, "label": f"{r['label']} lr=0.001"} for r in some if r["seed"] == 0]
@@ -112,7 +115,7 @@ def test_the_page_has_every_base_and_says_what_is_missing(results, monkeypatch):
     assert "No runs yet." in flux
     whole = sections[bases.BASES["unet"].title]
     assert all(column in whole for column in report.COLUMNS.values())
-    assert whole == sections[bases_page.EMBEDDED]
+    assert whole == sections[bases.BASES[bases.EMBEDDED].title]
     assert "3.0 M | 7 x 2 | 1 min | 78 | 90.0%" in sections["How good the bases are"]
     assert sections["Rates"].count("| - | - |") == len(bases.COMPARED)
     assert f"{bases.BASES['flux'].title}: not searched." in sections["Rates"]
