@@ -79,8 +79,20 @@ async () => {
 LEAST = "() => app.canvas.min_font_size_for_lod / LiteGraph.NODE_TEXT_SIZE"
 
 
+# Where and how large nodes are follows from how tall a version of the front end draws them; newer ones write more.
+OF_A_VERSION = ("frontendVersion", "pos", "size", "bounding", "widgets_values_named")
+
+
 def read(name: str) -> dict:
     return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def described(saved):
+    """What a description says of a graph, whichever version of the front end saved it."""
+    if isinstance(saved, dict):
+        kept = {key: described(value) for key, value in saved.items() if key not in OF_A_VERSION}
+        return {key: value for key, value in kept.items() if (key, value) != ("widgets_values", [])}
+    return [described(value) for value in saved] if isinstance(saved, list) else saved
 
 
 def load(page, saved: dict) -> list[str]:
@@ -270,7 +282,10 @@ def test_the_files_are_what_their_descriptions_make(shared_page, server, folder)
     assert sorted(graphs) == sorted(file.stem for file in (ROOT / folder).glob("*.json"))
     for name, graph in graphs.items():
         saved = json.loads((ROOT / folder / f"{name}.json").read_text(encoding="utf-8"))
-        assert templates.build(shared_page, name, graph) == saved, f"run scripts/templates.py {name}"
+        built = templates.build(shared_page, name, graph)
+        if built["extra"]["frontendVersion"] != saved["extra"]["frontendVersion"]:  # PURECC_FRONT_END
+            built, saved = described(built), described(saved)
+        assert built == saved, f"run scripts/templates.py {name}"
 
 
 def test_every_workflow_is_saved_again_as_it_was_loaded(shared_page):
