@@ -10,6 +10,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .memory_errors import explain_lack, lacks_memory
+
 _HEADER_LIMIT = 100_000_000  # of the format, in bytes
 
 
@@ -18,14 +20,19 @@ class AdapterFileError(ValueError):
 
 
 def serialise(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
-    """Return a safetensors file, equal bytes for equal content; the library alone would shuffle the metadata."""
-    blob = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
-    start = 8 + int.from_bytes(blob[:8], "little")
-    layout = json.loads(blob[8:start])
-    layout.pop("__metadata__", None)
-    header = json.dumps({"__metadata__": dict(sorted(about.items())), **layout}).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + blob[start:]
+    """Return a safetensors file, equal bytes for equal content; the library alone would shuffle the metadata.
+
+    Raises:
+        MemoryError: the computer has too little memory.
+    """
+    with explain_lack("saving"):
+        blob = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+        start = 8 + int.from_bytes(blob[:8], "little")
+        layout = json.loads(blob[8:start])
+        layout.pop("__metadata__", None)
+        header = json.dumps({"__metadata__": dict(sorted(about.items())), **layout}).encode()
+        header += b" " * (-len(header) % 8)
+        return len(header).to_bytes(8, "little") + header + blob[start:]
 
 
 def read_header(path: Path, named: bool = True) -> dict:
@@ -71,8 +78,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         AdapterFileError: the file is damaged.
+        MemoryError: the computer has too little memory.
     """
-    try:  # not memory-mapped: Windows cannot replace a mapped file
-        return safetensors.torch.load(path.read_bytes())
-    except (SafetensorError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise AdapterFileError(f"{path} is damaged ({error}). Get it again.") from error
+    with explain_lack(f"reading {path}"):
+        try:  # not memory-mapped: Windows cannot replace a mapped file
+            return safetensors.torch.load(path.read_bytes())
+        except (SafetensorError, LookupError, ValueError, TypeError, RuntimeError) as error:
+            if lacks_memory(error):
+                raise
+            raise AdapterFileError(f"{path} is damaged ({error}). Get it again.") from error

@@ -133,3 +133,21 @@ def test_values_that_are_not_finite_are_refused_on_reading(folders):
     save_file({key: tensor.contiguous() for key, tensor in lora.items()}, path, about)
     with pytest.raises(AdapterFileError, match=r"alpha.*finite"):
         files.load(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_too_little_memory_is_not_called_a_damaged_file(folders, monkeypatch, error):
+    """And neither a save nor a load gives the words of a library."""
+
+    def fail(*args):
+        raise error
+
+    paths = files.save(make(), *folders)
+    monkeypatch.setattr("safetensors.torch.load", fail)
+    with pytest.raises(MemoryError, match=r"^The computer ran out of memory while reading .*rob\.safetensors\. Close"):
+        files.load(*paths)
+    monkeypatch.setattr("safetensors.torch.save", fail)
+    with pytest.raises(MemoryError, match=r"^The computer ran out of memory while saving\. Close other programs"):
+        files.save(make(seed=2), *folders, overwrite=True)
+    monkeypatch.undo()
+    assert_same(make(), files.load(*paths))

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from comfy import model_management
 
+from ...adapters.memory_errors import lacks_memory
 from ..messages import Message
 from ..models.field import HostField
 
@@ -25,12 +26,6 @@ SMALLER_ENCODERS = "Load the text encoders in a smaller precision (T5-XXL in fp8
 SMALLER_WEIGHTS = "Load the model in a smaller precision (Load Diffusion Model, weight_dtype fp8_e4m3fn)"
 LESS_AT_ONCE = f"{SMALLER_WEIGHTS}, turn input_token off"
 
-_OF_CPU = (
-    *("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "not enough memory"),
-    *("std::bad_alloc", "bad allocation", "could not create a primitive"),
-)
-"""What libraries say when the memory of the computer has run out."""
-
 Result = TypeVar("Result")
 
 
@@ -42,9 +37,7 @@ def is_oom(error: BaseException) -> bool:
     """Return whether memory ran out, that of a GPU or that of the computer."""
     if isinstance(error, OutOfMemory):
         return False
-    if isinstance(error, MemoryError) or model_management.is_oom(error):
-        return True
-    return isinstance(error, (RuntimeError, OSError)) and any(words in str(error) for words in _OF_CPU)
+    return lacks_memory(error) or model_management.is_oom(error)
 
 
 def _said(text: str, **values: object) -> str:

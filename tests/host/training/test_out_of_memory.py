@@ -143,6 +143,33 @@ def test_running_out_of_memory_outside_the_steps_is_said_clearly(models, dataset
     assert runs.state(models) == before
 
 
+def test_too_little_memory_to_read_the_model_again_is_said_clearly(models, dataset, monkeypatch):
+    """The host reads the checkpoint again; torch then drops the allocator's own error."""
+    import comfy.utils
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
+
+    class NoRoom(TorchDispatchMode):
+        def __torch_dispatch__(self, *args, **kwargs):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    def failing(*args, **kwargs):
+        with NoRoom():
+            return plain(*args, **kwargs)
+
+    plain, before = comfy.utils.load_torch_file, runs.state(models)
+    with monkeypatch.context() as patch:
+        patch.setattr(comfy.utils, "load_torch_file", failing)
+        with pytest.raises(
+            OutOfMemory, match=r"^The computer ran out of memory while copying the model\. .*dtype"
+        ) as raised:
+            runs.customise(models, dataset, runs.job())
+    assert "UntypedStorage" in str(raised.value.__cause__)
+    del raised
+    assert runs.state(models) == before
+
+
 LEFT_OUT = {"DriftProbe": "note_no_drift", "PreviewSampler": "note_no_samples"}
 
 
