@@ -14,6 +14,7 @@ from random import Random
 from types import SimpleNamespace
 
 from faults import host as hosts
+from faults.inputs import Graphs
 from faults.judge import EITHER, Seen
 
 LIMIT = 60.0
@@ -57,8 +58,8 @@ def routes() -> list[tuple[str, str]]:
     return [(route.method, route.path) for route in table if isinstance(route, web.RouteDef)]
 
 
-def body(random: Random) -> bytes:
-    """Return the body of a request."""
+def body(random: Random, path: str = "") -> bytes:
+    """Return the body of a request; as often as not of the form that the path takes."""
     nested = "[" * 50_000
     prompt = {
         str(k): {
@@ -68,9 +69,11 @@ def body(random: Random) -> bytes:
         for k in range(random.choice((1, 2, 40, 10_001)))
     }
     caption = {"image": random.choice(NAMES), "text": random.choice(TEXTS)}
-    made = random.choice(
-        (nested, json.dumps(prompt), json.dumps(caption), json.dumps(caption), json.dumps(value(random)), "")
-    )
+    texts = [random.choice((*TEXTS, "[v] [v]")) for _ in range(random.choice((0, 1, 1, 3, 2000)))]
+    prompts = {"prompts": random.choice((texts, texts, texts, [*texts, None], value(random)))}
+    fitting = {"prompts": prompts, "caption": caption, "captions": caption}.get(path.rpartition("/")[2], prompt)
+    every = (nested, *map(json.dumps, (prompt, caption, caption, prompts, value(random))), "")
+    made = json.dumps(fitting) if random.random() < 0.5 else random.choice(every)
     content = made.encode(errors="surrogatepass")
     return random.choice(
         (content, content, content, random.randbytes(300), b"\xff\xfe" + content, content[: len(content) // 2])
@@ -82,15 +85,15 @@ def value(random: Random) -> object:
     return random.choice((None, True, 10**40, float("nan"), "\ud800", [], {}, [[[]]], {"a": {"b": None}}, "x" * 9999))
 
 
-def request(random: Random, known: list[tuple[str, str]]) -> bytes:
-    """Return the bytes of a request."""
+def request(random: Random, known: list[tuple[str, str]], parts: tuple[str, ...] = PARTS) -> bytes:
+    """Return the bytes of a request, with some of these parts in its path."""
     own, path = random.choice(known)
     method = own if random.random() < 0.8 else random.choice(METHODS)
     method = own if method in ("GET", "HEAD") else method  # else the host looks for a file of that name
-    path = re.sub(r"\{[^{}]*(\{[^{}]*\})?[^{}]*\}", lambda _: random.choice(PARTS), path)
+    content = body(random, path)
+    path = re.sub(r"\{[^{}]*(\{[^{}]*\})?[^{}]*\}", lambda _: random.choice(parts), path)
     if random.random() < 0.1:
         path += random.choice(("?", "?a=1&a=2", "?" + "a" * 7000, "?%00", "#x"))
-    content = body(random)
     headers = {"Host": "127.0.0.1", "Content-Type": random.choice(("application/json", "text/plain", "x", ""))}
     headers["Content-Length"] = str(len(content))
     what = random.randrange(10)
@@ -150,6 +153,10 @@ class Requests:
 
     def __init__(self, host: hosts.Host):
         self.host, self.tried, self.known = host, 0, routes()
+        host.client.run(Graphs(host.info).good("PureCCPureLearning"), silence=hosts.PATIENCE)
+        runs = tuple(run["id"] for run in host.client.get_json("/purecc/runs")["runs"])
+        assert runs
+        self.parts = PARTS + runs * (len(PARTS) // len(runs))  # in every other path a run that there is
         self._files = self._listed()
 
     def _listed(self) -> dict[str, bytes]:
@@ -162,7 +169,7 @@ class Requests:
 
     def attempt(self, seed: int) -> Seen:
         """Send a request, and judge its answer."""
-        content = request(Random(seed), self.known)
+        content = request(Random(seed), self.known, self.parts)
         try:
             got = answered(self.host.server.port, content)
         except OSError as error:

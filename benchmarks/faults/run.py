@@ -1,9 +1,10 @@
 """Try faults on the pack and judge what comes of each: one command, seeded, resumable, in parallel.
 
-COMFYUI_PATH=/path/to/ComfyUI python benchmarks/faults/run.py [--sample | --count N] [--jobs 2]
+COMFYUI_PATH=/path/to/ComfyUI python benchmarks/faults/run.py [--sample | --count N] [--jobs 2] [--again]
 
-Rows that are there already are not tried again. A worker process goes through all kinds of faults; one that dies or
-takes too long is replaced, and the fault it was at is a crash or a hang. The page is written at the end.
+Rows that are there already are not tried again; with --again those are that were not in order. A worker process goes
+through all kinds of faults; one that dies or takes too long is replaced, and the fault it was at is a crash or a hang.
+The page is written at the end.
 """
 
 import argparse
@@ -146,13 +147,13 @@ def shares(kinds: list[str], most: int | None) -> dict[str, int]:
 COUNTS = {
     "killed_saves": 1000,
     "disks": 3000,
-    "damaged": 5500,
+    "damaged": 6000,
     "interrupted": 200,
     "not_finite": 150,
     "memory": 80,
     "killed_runs": 60,
     "inputs": 3000,
-    "routes": 2500,
+    "routes": 3500,
 }
 """Faults of each kind in the whole campaign; kinds with fewer different ones try all."""
 
@@ -166,12 +167,15 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROWS)
+    parser.add_argument("--again", action="store_true", help="try again what was not as it should be or clear")
     parser.add_argument("--page", type=Path, help="write the table into this page, between its marks")
     options = parser.parse_args(arguments)
     counts = shares(options.kinds, SAMPLE if options.sample else options.count)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = known(options.out)
-    done = {(r["kind"], r["case"]) for r in rows}
+    from faults import judge, report
+
+    rows = {(row["kind"], row["case"]): row for row in known(options.out)}
+    done = {key for key, row in rows.items() if not options.again or row["verdict"] in judge.GOOD}
     lock, failed = threading.Lock(), list[str]()
 
     def follow(number: int) -> None:
@@ -184,8 +188,8 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
         for made in followed(task):
             with lock, options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(made) + "\n")
-                rows.append(made)
-            if made["verdict"] not in ("as it should", "clear"):
+                rows[made["kind"], made["case"]] = made
+            if made["verdict"] not in judge.GOOD:
                 print(f"{made['verdict']}: {made['kind']}, {made['case']}: {made['said'][:300]}", flush=True)
 
     threads = [threading.Thread(target=follow, args=(number,)) for number in range(options.jobs)]
@@ -193,14 +197,15 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
         thread.start()
     for thread in threads:
         thread.join()
-    from faults import report
-
-    print(report.table(rows))
+    if options.again:  # in place of what they were
+        options.out.write_text("".join(json.dumps(row) + "\n" for row in rows.values()), encoding="utf-8")
+    made = list(rows.values())
+    print(report.table(made))
     if options.page is not None:
-        report.write(options.page, rows)
+        report.write(options.page, made)
     if failed:
         raise SystemExit("\n".join(failed))
-    return rows
+    return made
 
 
 if __name__ == "__main__":
