@@ -20,6 +20,7 @@ from purecc_pack.tiny_world.things import COLOURS, THINGS
 DEVELOPMENT = ("robot", "cup", "glass")
 TRIED = ("car", "house", "fish")
 UNSEEN = ("robot-2", "cup-2", "tree-2", "umbrella-2", "boat-2")
+STAGES = ("house", "robot", "cup", "tree-2")
 
 
 @dataclass(frozen=True)

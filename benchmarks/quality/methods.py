@@ -123,3 +123,9 @@ RIVALS = ("lora-token", "anchored")
 
 PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-node", "anchored-apart")
 """Those that are run in the phase of the places, on every set that shows things."""
+
+STAGED = ("lora-token", "purecc", "anchored-node")
+"""Those that are compared with two stages, which are made of them."""
+
+LATER = {*PLACED, *STAGED}.difference(CLAIMED)
+"""Those that came after the ablations."""

@@ -1,9 +1,10 @@
 """Run the benchmark: search and ablations on the development concepts, claims on the others.
 
     python scripts/test.py            # once: installs the host
-    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|places|all [--processes 2] [--seeds 3]
+    COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
 
-"unseen" are the sets that were made last; "places" compares what is done about places, and is no part of "all".
+"unseen" are the sets that were made last. No part of "all" are "places", which compares what is done about places, and
+"stages", which compares two stages with one.
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
 goes on where the first one ended. Rows that are there are made anew, with all that they need and from nothing but the
 code, in another folder:
@@ -37,6 +38,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
 PHASES = ("search", "ablate", "claim", "unseen")
+MORE = ("places", "stages")
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,19 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, TRIED, UNSEEN
-    from methods import CLAIMED, METHODS, PLACED, RIVALS, SEARCH, label
+    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, STAGES, TRIED, UNSEEN
+    from methods import CLAIMED, LATER, METHODS, PLACED, RIVALS, SEARCH, STAGED, label
 
     if base:
         runs = bases.runs(phase)
     elif phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
     elif phase == "ablate":
-        runs = [(key, key, ()) for key in METHODS if key not in PLACED or key in RIVALS]
+        runs = [(key, key, ()) for key in METHODS if key not in LATER]
     else:
-        runs = [(key, key, ()) for key in {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED}[phase]]
-    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS}.get(
+        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED}
+        runs = [(key, key, ()) for key in compared[phase]]
+    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES}.get(
         phase, (*DEVELOPMENT, *(TRIED if only else ()))
     )
     if base and not only:
@@ -84,7 +87,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
-    when = tuple(points[1:] if base else points[-1:] if phase == "places" else points)
+    when = tuple(points[1:] if base else points[-1:] if phase in MORE else points)
     return [Task(phase, c, s, chosen, steps, when, phase != "search") for s in seeds for c in names]
 
 
@@ -188,7 +191,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
 def main() -> None:
     """Run the missing rows of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=[*PHASES, "places", "all"])
+    parser.add_argument("phase", choices=[*PHASES, *MORE, "all"])
     parser.add_argument("--base", choices=["tiny", "unet", "flux"], default="", help="see bases.py")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
     parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
