@@ -14,8 +14,8 @@ import measures
 import torch
 from concepts import Concept
 from measuring import Budget, Measuring, Silent
-from methods import METHODS, Method
-from prompts import GROUPS, Asked, asked, drift_prompts, pool_prompts
+from methods import METHODS, ClassAnchored, Method
+from prompts import GROUPS, Asked, asked, class_anchor_prompts, class_captions, drift_prompts, pool_prompts
 from samples import generate
 from torch import Tensor
 
@@ -156,7 +156,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
         places=method.places,
         companion=method.companion,
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
-        pool=PoolSpec(POOL, pool),
+        pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
     )  # fmt: skip
 
 
@@ -196,6 +196,8 @@ def _pool_prompts(concept: Concept, method: Method) -> tuple[str, ...]:
     """Return the prompts of the pool; empty for prior preservation, which uses the captions without the concept."""
     if isinstance(method.recipe, PriorPreservation):
         return ()
+    if isinstance(method.recipe, ClassAnchored):
+        return class_anchor_prompts(concept, 2 * POOL)
     return pool_prompts(concept, POOL, method.class_pool)
 
 

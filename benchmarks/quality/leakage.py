@@ -29,8 +29,8 @@ def measured(world, concept, seed: int) -> dict:
     """Return a row: shares outside by `THIRDS`, of θ1's direction and of the base's, and of the image."""
     import torch
     from bench import NAME
+    from extractors import theta1
     from measuring import Silent
-    from run import theta1
 
     from purecc_pack.purecc.host.models.copies import trainable_world
     from purecc_pack.purecc.host.training.assembly import assembled
@@ -41,7 +41,7 @@ def measured(world, concept, seed: int) -> dict:
     from purecc_pack.purecc.method.recipe import BASE, EXTRACTOR
     from purecc_pack.purecc.text.texts import class_prompt
 
-    dataset, extractor = world.dataset(concept).by_content(), theta1(world, concept, seed, STEPS)
+    dataset, extractor = world.dataset(concept).by_content(), theta1(world, "lora-token", concept, seed, STEPS)
     prompt, area = class_prompt(concept.class_word), []
     squares: dict[str, list[tuple[float, float, float]]] = {"theta1": [], "base": []}
     embedding, watch = EmbeddingSpec(layer_wise=extractor.layers is not None), WatchSpec(sample_prompts=(prompt,))

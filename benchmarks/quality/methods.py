@@ -9,9 +9,36 @@ from typing import Any, cast
 from purecc_pack.purecc.method.anchored import AnchoredLearning
 from purecc_pack.purecc.method.baselines import OutputPreservation, PriorPreservation
 from purecc_pack.purecc.method.pure_learning import ConceptCustomisation, PureLearning
-from purecc_pack.purecc.method.recipe import Recipe
+from purecc_pack.purecc.method.recipe import Recipe, Text
+from purecc_pack.purecc.method.two_stages import ClassImageLearning
 from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT
 from purecc_pack.purecc.training.placing import AUTO, OFF, SAY
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How a method with an extractor goes about its two stages.
+
+    Attributes:
+        first: short name of the method that makes the extractor.
+        share: steps of either stage, in shares of those of a method with one stage.
+    """
+
+    first: str = "lora-token"
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class ClassAnchored(AnchoredLearning):
+    """Anchored learning whose anchor has images of the base alone, and none of the references.
+
+    Half of the pool shows the class, as the second stage of `ClassImageLearning` sees it: the anchor of either is the
+    same, so that what differs is whether the concept is learned on the references.
+    """
+
+    @property
+    def _anchor(self) -> Text:
+        return "pool"
 
 
 @dataclass(frozen=True)
@@ -30,6 +57,7 @@ class Method:
         class_pool: whether half of the pool shows the class.
         places: what is done about the places of the references, one of `placing.CHOICES`.
         companion: what is done about a thing beside the concept, one of `companions.CHOICES`.
+        stages: of a method with an extractor.
     """
 
     title: str
@@ -43,6 +71,7 @@ class Method:
     class_pool: bool = False
     places: str = OFF
     companion: str = KEEP
+    stages: Stages = Stages()
 
     @property
     def embedding_lr(self) -> float:
@@ -97,6 +126,13 @@ METHODS: dict[str, Method] = {
     "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", places=AUTO),
     "anchored-node": OURS.at(title="anchored (ours), as the node has it", places=SAY, companion=LEAVE_OUT),
     "anchored-apart": OURS.at(title="the same, companions left out", places=AUTO, companion=LEAVE_OUT),
+    "class-anchor": Method(
+        "anchored, anchored on images of the class", ClassAnchored(), lr=8e-3, places=SAY, companion=LEAVE_OUT
+    ),
+    "two-stages": Method("two stages", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node")),
+    "two-stages-half": Method(
+        "two stages, half the steps each", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node", 0.5)
+    ),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
@@ -124,8 +160,8 @@ RIVALS = ("lora-token", "anchored")
 PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-node", "anchored-apart")
 """Those that are run in the phase of the places, on every set that shows things."""
 
-STAGED = ("lora-token", "purecc", "anchored-node")
-"""Those that are compared with two stages, which are made of them."""
+STAGED = ("anchored-node", "class-anchor", "two-stages-half", "two-stages", "lora-token", "purecc")
+"""Two stages on images of the class, and what they are compared with."""
 
 LATER = {*PLACED, *STAGED}.difference(CLAIMED)
 """Those that came after the ablations."""

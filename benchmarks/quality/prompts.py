@@ -120,6 +120,32 @@ def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[
     return tuple(out)
 
 
+def class_captions(concept: Concept, count: int) -> tuple[tuple[str, str], ...]:
+    """Return captions of images of the class, with [v]: all that each shows, and what the learner is told of it.
+
+    Background and place always are in the first; the second leaves them out in a quarter and two fifths. No second one
+    is a measured prompt.
+    """
+    rng, out = Random(f"{concept.name} class captions"), list[tuple[str, str]]()
+    measured, thing = {a.text for a in asked(concept)}, f"[v] {concept.word}"
+    while len(out) < count:
+        background = rng.choice(list(BACKGROUNDS))
+        style, position = rng.choice(["", *STYLES]), list(POSITIONS)[len(out) % len(POSITIONS)]
+        told = phrase(thing, "", background, style, position)
+        less = rng.random() < 0.25, rng.random() < 0.4
+        said = phrase(thing, "", "" if less[0] else background, style, "" if less[1] else position)
+        if said not in measured:
+            out.append((told, said))
+    return tuple(out)
+
+
+def class_anchor_prompts(concept: Concept, count: int) -> tuple[str, ...]:
+    """Return prompts of a pool of which every second is one of the class, as in `class_captions`, without [v]."""
+    told = [whole.replace("[v] ", "") for whole, _ in class_captions(concept, count // 2)]
+    others = pool_prompts(concept, count - len(told))
+    return tuple(prompt for pair in zip(told, others, strict=True) for prompt in pair)
+
+
 def _taken(concept: Concept) -> set[tuple[str, ...]]:
     named = [a.named for a in asked(concept) if a.group.startswith("unrelated")]
     return {(n["thing"], n["colour"], n["background"]) for n in named}

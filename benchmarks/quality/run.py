@@ -120,11 +120,12 @@ def work(task: Task, finished: set[str]) -> list[dict]:
     import torch
     from bench import save_extractor
     from concepts import CONCEPTS
+    from extractors import place_of_theta1, theta1
     from kept import commit, write
     from measuring import Budget
 
-    concept, budget = CONCEPTS[task.concept], Budget(task.steps, task.points, task.whole)
-    state = _world.state
+    concept, state = CONCEPTS[task.concept], _world.state
+    firsts = {method.stages.first for method in _world.methods.values()}
     records = []
     for name, key, settings in task.runs:
         if name in finished:
@@ -132,32 +133,18 @@ def work(task: Task, finished: set[str]) -> list[dict]:
         path = state / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
         if not path.is_file():
             method, extractor = _world.methods[key].at(**dict(settings)), None
+            steps = round(task.steps * method.stages.share)
             if method.recipe.needs_extractor:
-                extractor = theta1(_world, concept, task.seed, task.steps)
+                extractor = theta1(_world, method.stages.first, concept, task.seed, steps)
+            budget = Budget(steps, tuple(p for p in task.points if p <= steps), task.whole)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
-            if key == "lora-token" and not settings:
-                save_extractor(adapter, place_of_theta1(state, concept, task.seed, task.steps))
+            if key in firsts and not settings:
+                save_extractor(adapter, place_of_theta1(state, key, concept, task.seed, steps))
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({step: latents.half() for step, latents in pictures.items()}, path.with_suffix(".pt"))
             write(path, {"label": name, **record, "made": {"commit": commit(), "torch": torch.__version__}})
         records.append(json.loads(path.read_text(encoding="utf-8")))
     return records
-
-
-def place_of_theta1(state: Path, concept, seed: int, steps: int) -> Path:
-    """Return the folder of an extractor."""
-    return state / f"extractor-{steps}" / f"{concept.name}-{seed}"
-
-
-def theta1(world, concept, seed: int, steps: int):
-    """Return the extractor of a concept, trained if it is not kept yet: what LoRA + token learns in as many steps."""
-    from bench import load_extractor, save_extractor
-    from measuring import Budget
-
-    folder = place_of_theta1(world.state, concept, seed, steps)
-    if not (folder / "loras").is_dir():
-        save_extractor(world.run(concept, world.methods["lora-token"], seed, Budget(steps, (), False))[1], folder)
-    return load_extractor(folder)
 
 
 def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "") -> float:

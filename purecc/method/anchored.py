@@ -80,7 +80,7 @@ class AnchoredLearning(Recipe):
     @property
     def shares(self) -> dict[Pass, float]:
         """All samples, but half for the base's anchor where its references are in the pass of the base text."""
-        repeated = Pass(BASE, "anchor") if _ORIGINAL in self.passes else None
+        repeated = Pass(BASE, "anchor") if ORIGINAL in self.passes else None
         return {p: 0.5 if p == repeated else 1.0 for p in self.passes}
 
     @property
@@ -89,30 +89,30 @@ class AnchoredLearning(Recipe):
         text = self._anchor
         passes = [COMPLETE, Pass(LEARNER, text, grad=True), Pass(BASE, text)]
         if self.masked:
-            passes += [_ORIGINAL, *_EXPECTED]
+            passes += [ORIGINAL, *EXPECTED]
         if self._strength != 1:
-            passes.append(_ORIGINAL)
+            passes.append(ORIGINAL)
         if self.eta:
-            passes += [_ORIGINAL, Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
+            passes += [ORIGINAL, Pass(EXTRACTOR, "target"), Pass(EXTRACTOR, "empty")]
         return tuple(dict.fromkeys(passes))
 
     def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """Return the losses of the concept, of the anchor, and with η of pure learning."""
         complete, target, text = v[COMPLETE], references.target, self._anchor
         if self._strength != 1:
-            original = v[_ORIGINAL]
+            original = v[ORIGINAL]
             target = objective.guided_velocity(original, self._strength, objective.residual(target, original))
         if self.masked:
             mask = references.mask
-            far = (1 - mask) * (1 - expected(*(v[p] for p in _EXPECTED)))
-            concept = objective.regional_loss(complete, target, v[_ORIGINAL], mask, far)
+            far = (1 - mask) * (1 - expected(*(v[p] for p in EXPECTED)))
+            concept = objective.regional_loss(complete, target, v[ORIGINAL], mask, far)
         else:
             concept = objective.concept_loss(complete, target)
         kept = objective.concept_loss(v[Pass(LEARNER, text, grad=True)], v[Pass(BASE, text)])
         total = concept + self.weight * kept
         parts = {"concept": concept.detach(), "preservation": kept.detach()}
         if self.eta:
-            original = v[_ORIGINAL]
+            original = v[ORIGINAL]
             r_tar = objective.concept_direction(v[Pass(EXTRACTOR, "target")], v[Pass(EXTRACTOR, "empty")])
             scale = objective.adaptive_scale(objective.residual(complete, original), r_tar).detach()
             pure = objective.pure_learning_loss(complete, original, scale, r_tar)
@@ -123,8 +123,8 @@ class AnchoredLearning(Recipe):
 
 STYLE_STRENGTH = 0.5
 """s of a style on the modulation."""
-_ORIGINAL = Pass(BASE, "base")
-_EXPECTED = Pass(BASE, "class"), Pass(BASE, "empty")
+ORIGINAL = Pass(BASE, "base")
+EXPECTED = Pass(BASE, "class"), Pass(BASE, "empty")
 BEYOND = 1 / 12
 """How far E is widened, in sides of the image: parts that stick out belong to the concept."""
 

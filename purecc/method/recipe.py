@@ -110,6 +110,11 @@ class Recipe(ABC):
         """Whether it trains on images that the base generates."""
         return self.needs_text("pool") or self.needs_text("anchor")
 
+    @property
+    def needs_class_images(self) -> bool:
+        """Whether it learns on images of the class that the base generates, in place of the references."""
+        return False
+
     def needs_text(self, text: Text) -> bool:
         """Whether it has a pass on that text."""
         return any(p.text == text for p in self.passes)

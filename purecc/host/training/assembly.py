@@ -17,6 +17,7 @@ from ...network.embedding import ConceptEmbedding
 from ...network.lora import LoraBranches
 from ...text.texts import class_prompt
 from ...training.branched_model import BranchedModel, Prompting
+from ...training.class_images import class_texts
 from ...training.companions import KEEP, companion_prompts
 from ...training.concept_masks import mask_prompts
 from ...training.dataset import ConceptDataset
@@ -186,6 +187,8 @@ def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
         prompt, others = mask_prompts(dataset.class_word)
         texts += [prompt, *others]
         texts += [] if job.companion == KEEP else companion_prompts(dataset.class_word).values()
+    if job.recipe.needs_class_images:
+        texts += [text for t in class_texts(dataset, job.pool.captions) for text in (t.complete, t.base, t.target)]
     for item in dataset.items:
         placed = [] if job.places == OFF else every_text(item.texts)
         texts += [text for t in (item.texts, *placed) for text in (t.complete, t.base, t.target)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
 from ...training import pool
+from ...training.class_images import class_items
 from ...training.dataset import ConceptDataset, ConceptItem
 from ...training.pool import BATCH, CFG, generate_pool, plan_pool, pool_items
 from ..messages import Phase
@@ -34,12 +37,41 @@ def draw_pool(
         ValueError: an image is not finite.
         OutOfMemory: the device's memory is too small.
     """
+    return _drawn(assembly, dataset.items, (job.pool.prompts, job.pool.images, job.settings.seed), on_phase, draws)
+
+
+def draw_class(
+    assembly: Assembly, dataset: ConceptDataset, job: Job, on_phase: OnPhase, draws: BaseDraws | None
+) -> ConceptDataset:
+    """Return images of the class that the base model generates, in place of the references; see `class_items`.
+
+    Its arguments are those of `draw_pool`.
+
+    Raises:
+        ValueError: the job has no captions for them, or an image is not finite.
+        OutOfMemory: the device's memory is too small.
+    """
+    items = class_items(dataset, job.pool.captions)
+    if not items:
+        raise ValueError("This method learns on images of the class, and the job has no captions for them.")
+    asked = (), len(items), job.settings.seed + 1  # other noise than the pool's
+    return replace(dataset, items=_drawn(assembly, items, asked, on_phase, draws))
+
+
+def _drawn(
+    assembly: Assembly,
+    items: Sequence[ConceptItem],
+    asked: tuple[tuple[str, ...], int, int],
+    on_phase: OnPhase,
+    draws: BaseDraws | None,
+) -> tuple[ConceptItem, ...]:
+    """Return images of the base in the shapes of these items; `asked` is their prompts, their number and their seed."""
 
     def on_image(number: int, count: int) -> None:
         on_phase(Phase.SAMPLE_POOL, number=number, count=count)
 
-    asked = job.pool.prompts, job.pool.images, job.settings.seed
-    generate = partial(generate_pool, assembly.branched, dataset.items, *asked, on_image)
+    prompts, images, seed = asked
+    generate = partial(generate_pool, assembly.branched, items, *asked, on_image)
     attempt = partial(halve_until_it_fits, "generating images of the base model", generate, 2 * BATCH)
 
     def draw() -> dict[str, Tensor]:
@@ -47,9 +79,9 @@ def draw_pool(
         words = "image {} of the pool"
         return {f"{k:06}": require_finite(assembly, words.format(k + 1), x) for k, x in enumerate(latents)}
 
-    plan = plan_pool(dataset.items, job.pool.prompts, job.pool.images)
+    plan = plan_pool(items, prompts, images)
     texts = [text.base for rows in plan.values() for text in rows]
-    of = {"what": "pool", "texts": texts, "seed": job.settings.seed, "cfg": CFG, "steps": pool.STEPS}
+    of = {"what": "pool", "texts": texts, "seed": seed, "cfg": CFG, "steps": pool.STEPS}
     of["shapes"] = [[*shape, len(rows)] for shape, rows in plan.items()]
     found = draw() if draws is None else draws.recall([*texts, ""], of, draw)
     return pool_items(plan, [found[name] for name in sorted(found)])

@@ -187,13 +187,19 @@ def _settings(job: Job) -> dict[str, Any]:
         "lora": asdict(job.lora),
         "settings": asdict(job.settings),
         "embedding": asdict(job.embedding),
-        "pool": asdict(job.pool) if job.recipe.needs_pool else {},
+        "pool": _pool(job),
         "watch": {"drift_every": job.watch.drift_every, "drift_prompts": job.watch.drift_prompts},
     }
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
     flat |= {"kind": job.kind, "precision": job.memory.precision, "loss_weighting": job.weighting}
     flat |= {"places": job.places, "companion": job.companion}
     return json.loads(json.dumps(flat))
+
+
+def _pool(job: Job) -> dict[str, Any]:
+    recipe, known = job.recipe, asdict(job.pool)
+    captions = {"captions": known.pop("captions")}
+    return (known if recipe.needs_pool else {}) | (captions if recipe.needs_class_images else {})
 
 
 def _short(value: Any) -> str:

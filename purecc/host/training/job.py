@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec, lora_bytes
+from ...training.class_images import ClassCaption
 from ...training.companions import LEAVE_OUT
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
@@ -82,10 +83,12 @@ class PoolSpec:
     Attributes:
         images: number of images.
         prompts: used in turn; empty: the base texts of the references.
+        captions: of images of the class, one each, for a recipe that learns on them; see `class_images.class_texts`.
     """
 
     images: int = 20
     prompts: tuple[str, ...] = ()
+    captions: tuple[ClassCaption, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ..models.field import check_model
 from ..models.host_models import HostModels
 from .assembly import Assembly, assembled
 from .checks import check_extractor, check_layer_wise, check_train_on
-from .draw_pool import draw_pool
+from .draw_pool import draw_class, draw_pool
 from .drawn_cache import BaseDraws
 from .find_masks import companion_note, with_masks
 from .finite import check_images, check_settings, first_not_finite
@@ -142,7 +142,10 @@ def prepared(
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()
-        sampled = placed(scaled, job, models.model, listener)
+        if job.recipe.needs_class_images:
+            sampled = draw_class(assembly, scaled, job, listener.phase, draws)
+        else:
+            sampled = placed(scaled, job, models.model, listener)
         yield Session(models, assembly, scaled, sampled, job, pool, start, resumer)
 
 
@@ -154,7 +157,7 @@ class Session:
         models: the user's.
         assembly: the private copies.
         dataset: the references in the order of their content, latents in the model's space, with their masks.
-        sampled: the same as the steps sample them, at their places.
+        sampled: what the steps sample: the same at their places, or images of the class.
         job: what to train, resolved.
         pool: images of the base, for a recipe that needs them.
         start: the state to go on from; None: the first step.
