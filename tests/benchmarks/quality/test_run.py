@@ -60,6 +60,29 @@ def test_a_task_trains_measures_and_is_not_done_twice(small, monkeypatch):
     assert Path(small.STATE / "claim" / "umbrella" / "anchored-1.pt").is_file()
 
 
+def test_a_second_stage_takes_the_extractor_that_its_first_stage_left(small, monkeypatch):
+    runs = tuple((key, key, ()) for key in ("anchored-node", "two-stages", "two-stages-half"))
+    monkeypatch.setattr(small._world, "run", watched(small._world.run, made := []))
+    records = small.work(small.Task("stages", "house", 0, runs, 4, (4,), False), set())
+    assert [r["label"] for r in records] == [key for key, _, _ in runs]
+    assert [list(r["curve"]) for r in records] == [["4"], ["4"], ["2"]]
+    assert made == [("anchored-node", 4), ("two-stages", 4), ("anchored-node", 2), ("two-stages-half", 2)]
+    assert set(records[1]["training"]) >= {"concept", "preservation", "expected"}
+
+
+def watched(run, made):
+    """A world's run that notes method and steps."""
+    from methods import METHODS
+
+    names = {method: key for key, method in METHODS.items()}
+
+    def noted(concept, method, seed, budget, *rest):
+        made.append((names[method], budget.steps))
+        return run(concept, method, seed, budget, *rest)
+
+    return noted
+
+
 def test_fast_and_small_paths_of_the_speed_benchmark(small, quality, monkeypatch, tmp_path):
     """Each goes its own way to nearly the same model."""
     bench, _ = quality

@@ -7,6 +7,7 @@ import pytest
 import report
 
 from purecc_pack.purecc.text.texts import parse_caption
+from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
 from purecc_pack.tiny_world.individuals import CONCEPT
 from purecc_pack.tiny_world.styles import NEW_STYLES
 
@@ -63,6 +64,23 @@ def test_what_is_measured_is_not_trained_on(concept):
     assert len(drift) >= 10 and len(pool) == 48
     assert not any({concept.word, "[v]"} & set(prompt.split()) for prompt in pool)
     assert not unrelated & drift and not unrelated & set(pool) and not drift & set(pool)
+
+
+@pytest.mark.parametrize("name", concepts.STAGES)
+def test_captions_of_images_of_the_class(name):
+    """The teacher's name ground and place; the learner's say no more than that, and none is measured."""
+    concept = concepts.CONCEPTS[name]
+    captions, measured = prompts.class_captions(concept, 48), {a.text for a in prompts.asked(concept)}
+    assert captions == prompts.class_captions(concept, 48) and len(captions) == 48
+    for told, said in captions:
+        assert set(said.split()) <= set(told.split()) and said not in measured
+        assert any(place in told for place in ("on the left", "in the middle", "on the right"))
+        assert any(background in told for background in BACKGROUNDS)
+    assert 10 < sum(told != said for told, said in captions) < 38
+    pool = prompts.class_anchor_prompts(concept, 96)
+    assert len(pool) == 96 and sum(concept.word in prompt.split() for prompt in pool) == 48
+    assert not any("[v]" in prompt for prompt in pool)
+    assert [told.replace("[v] ", "") for told, _ in captions] == list(pool[::2])
 
 
 def test_every_method_that_may_be_claimed_was_searched_alike():

@@ -1,0 +1,60 @@
+"""A whole second stage on images of the class: it sees no reference, and draws its images once."""
+
+import pytest
+import runs
+import torch
+
+pytestmark = pytest.mark.slow
+CAPTIONS = (
+    ("a [v] robot on the left on sand", "a [v] robot on sand"),
+    ("a [v] robot in the middle on snow", "a [v] robot in the middle"),
+    ("a [v] robot on the right on grass", "a [v] robot"),
+)
+
+
+def job(**values):
+    from purecc_pack.purecc.method.two_stages import ClassImageLearning
+
+    given = {"pool_captions": CAPTIONS, "pool_images": 2, **values}
+    return runs.job("second", ClassImageLearning(), trace_steps=frozenset([1, 2, 3]), **given)
+
+
+def test_steps_sample_what_the_base_draws_and_no_reference(models, dataset, extractor):
+    listener = runs.Quiet()
+    out = runs.customise(models, dataset, job(), listener, extractor)
+    sampled = [values["count"] for name, values in listener.phases if name == "SAMPLE_POOL"]
+    assert set(sampled) == {2, 3} and not listener.masked
+    references = [models.model.model.process_latent_in(i.latents[0]) for i in dataset.items]
+    for trace in out.traces.values():
+        x0 = trace["x_t"] - trace["t"].view(-1, 1, 1, 1) * trace["target"]
+        assert all(float((x - r).square().mean()) > 0.01 for x in x0 for r in references)
+    assert out.history.steps[0].losses["concept"] > 0 and out.adapter.kind == "adapter"
+
+
+def test_other_latents_of_the_references_change_only_how_the_concept_starts(models, dataset, extractor):
+    """x_t comes from the base and the seed alone."""
+    other = runs.build(models, runs.pictures(seed=7))
+    traces = [runs.customise(models, data, job(), extractor=extractor).traces[1] for data in (dataset, other)]
+    assert torch.equal(traces[0]["x_t"], traces[1]["x_t"])
+    assert torch.equal(traces[0]["v.extractor.target"], traces[1]["v.extractor.target"])
+
+
+def test_without_captions_it_says_what_is_missing(models, dataset, extractor):
+    with pytest.raises(ValueError, match="has no captions"):
+        runs.customise(models, dataset, job(pool_captions=()), extractor=extractor)
+
+
+def test_its_captions_decide_what_a_run_is_and_no_other_s(models, dataset):
+    from dataclasses import replace
+
+    from purecc_pack.purecc.host.training.identity import identify
+    from purecc_pack.purecc.method.anchored import AnchoredLearning
+
+    def settings(recipe, captions):
+        changed = job(pool_captions=captions)
+        changed = replace(changed, recipe=recipe or changed.recipe)
+        return identify("", [], dataset, changed).settings
+
+    assert settings(None, CAPTIONS) != settings(None, CAPTIONS[:1])
+    anchored = settings(AnchoredLearning(), CAPTIONS)
+    assert anchored == settings(AnchoredLearning(), ()) and "pool.captions" not in anchored
