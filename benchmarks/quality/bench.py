@@ -24,7 +24,7 @@ from purecc_pack.purecc.adapters.files import Adapter
 from purecc_pack.purecc.host.data import image_tensors, references
 from purecc_pack.purecc.host.models.host_models import HostModels
 from purecc_pack.purecc.host.models.tiny import load_tiny_checkpoint
-from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, PoolSpec, WatchSpec
+from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
 from purecc_pack.purecc.host.training.session import prepared
 from purecc_pack.purecc.method.baselines import PriorPreservation
 from purecc_pack.purecc.method.pure_learning import ConceptCustomisation
@@ -46,7 +46,12 @@ POOL = 48
 
 
 class World:
-    """A base, by default the embedded one, and the probe. The base's images are generated once and kept in `state`."""
+    """A base, by default the embedded one, and the probe. The base's images are generated once and kept in `state`.
+
+    With `cache`, runs also share pool, masks and images of the class, among the files of the host's user.
+    """
+
+    cache = False
 
     def __init__(self, state: Path, stack: tuple | None = None, methods: Mapping[str, Method] = METHODS):
         self.state, self.methods = state, methods
@@ -97,7 +102,7 @@ class World:
         used = extractor if method.recipe.needs_extractor else None
         traced = method.true_masks and concept.kind == "instance"  # a style is everywhere
         dataset = self.with_true_masks(concept) if traced else self.dataset(concept)
-        job = ready(_job(concept, method, seed, budget))
+        job = ready(replace(_job(concept, method, seed, budget), memory=MemorySpec(cache=self.cache)))
         with prepared(self.models, dataset, job, Silent(), used) as session:
             if method.ewc:
                 session = ewc.consolidated(session, method.ewc)

@@ -104,8 +104,11 @@ def start(state: Path, base: str = "") -> None:
     torch.set_num_threads(1)
     load_pack()
     import bases
+    import folder_paths
 
+    folder_paths.set_user_directory(str((state / "user").resolve()))
     _world = bases.world(base, state)
+    _world.cache = True
 
 
 def _end_with_parent() -> None:
