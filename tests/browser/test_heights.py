@@ -33,6 +33,17 @@ async id => {
   canvas.setGraph(graph);
 }
 """
+# How far below the panel the first setting is, and below the last one the end of the node; and its height.
+GAPS = """
+id => {
+  const node = document.querySelector(`[data-node-id="${id}"]`), {scale} = app.canvas.ds;
+  const edges = element => [element.getBoundingClientRect()].map(({top, bottom}) => [top / scale, bottom / scale])[0];
+  const [, panel] = edges(node.querySelector(".purecc-panel")), [start, end] = edges(node);
+  const rows = [...node.querySelectorAll('[data-testid="node-widget"]')].filter(row => row.offsetHeight).map(edges);
+  const below = rows.filter(([top]) => top >= panel - 1);
+  return [Math.min(...below.map(([top]) => top)) - panel, end - Math.max(...below.map(row => row[1])), end - start];
+}
+"""
 CENTRE = """
 id => {
   const node = app.graph.getNodeById(id), {ds} = app.canvas;
@@ -150,3 +161,14 @@ def test_a_height_drawn_by_hand_stays(shared_page, node):
     assert heights(page, node)[0] > drawn
     page.evaluate(FOLD, node)
     assert heights(page, node)[0] == drawn
+
+
+@pytest.mark.parametrize("vue", [True], indirect=True)
+def test_the_room_of_a_height_drawn_by_hand_is_below_the_settings(shared_page, node):
+    page = shared_page
+    page.evaluate("id => { const node = app.graph.getNodeById(id); node.setSize([420, node.size[1] + 1200]) }", node)
+    trained(page, node)
+    page.wait_for_timeout(700)
+    first, last, whole = page.evaluate(GAPS, node)
+    assert first < 12 and last > 300, "of the panel to the first setting, and of the last one to the end"
+    assert abs(whole - heights(page, node)[0]) < 2

@@ -25,6 +25,19 @@ SAYS = """
   return parts.every(part => panel.element.innerText.includes(part)); // innerText is empty until the node is laid out
 }
 """
+# By plot, how many pixels its outermost points are inside it, and over how many of its height its lines go.
+INSIDE = """
+id => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(w => w.name === "purecc_live");
+  return Object.fromEntries(panel.chart.drawn.map(({key, lines, box, place}) => {
+    const points = lines.flatMap(line => line.points.flatMap(([step, ...values]) => values.map(v => place(step, v))));
+    const [xs, ys] = [0, 1].map(k => points.map(point => point[k]));
+    const over = [Math.min(...xs) - box.x, box.x + box.width - Math.max(...xs),
+                  Math.min(...ys) - box.y, box.y + box.height - Math.max(...ys)];
+    return [key, [Math.min(...over), (Math.max(...ys) - Math.min(...ys)) / box.height]];
+  }));
+}
+"""
 FOCUS = "() => document.activeElement.className"
 
 
@@ -223,3 +236,11 @@ def test_a_page_without_words_has_its_panel_all_the_same(page, server):
     node = panels.opened(page)
     started(page, node)
     assert wait(page, node, "head.step === 3")["visible"]
+
+
+def test_the_outermost_dots_of_a_plot_are_whole_and_rounding_is_no_curve(page, node):
+    run = started(page, node, steps=10)
+    panels.wait(page, node, f"head.step === {run.state()['step']}")
+    inside = page.evaluate(INSIDE, node)
+    assert set(inside) == {"loss", "drift", "rate"} and all(over >= 2.9 for over, _ in inside.values()), inside
+    assert inside["drift"][1] > 0.7 and inside["loss"][1] < 0.01, "the loss is 1 at every step"

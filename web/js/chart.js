@@ -7,6 +7,7 @@ import { plots } from "./plots.js";
 const GAP = 10;
 const TITLE = 14;
 const ROW = 74;
+const EDGE = 3; // within a plot, so that the first and the last dot are whole
 const MOST = 2000; // points per line; more would fall on the same pixels
 
 const thinned = (points) => {
@@ -59,14 +60,15 @@ function padded(values) {
     high = Math.max(high, value);
   }
   if (low >= 0 && low < 0.5 * high) low = 0;
-  const more = (high - low || Math.abs(high) || 1) * 0.06;
+  const flat = high - low <= 1e-3 * Math.abs(high); // rounding is not drawn as a zigzag
+  const more = (flat ? Math.abs(high) || 1 : high - low) * 0.06;
   return [low === 0 ? 0 : low - more, high + more];
 }
 
 function place(box, { steps, values }, step, value) {
   return [
-    box.x + (box.width * (step - steps[0])) / (steps[1] - steps[0]),
-    box.y + box.height * (1 - (value - values[0]) / (values[1] - values[0])),
+    box.x + EDGE + ((box.width - 2 * EDGE) * (step - steps[0])) / (steps[1] - steps[0]),
+    box.y + EDGE + (box.height - 2 * EDGE) * (1 - (value - values[0]) / (values[1] - values[0])),
   ];
 }
 
@@ -97,9 +99,13 @@ function paint(context, style, plot) {
   context.fillStyle = text;
   context.textAlign = "left";
   context.font = "9px sans-serif";
-  context.fillText(short(plot.values[1]), box.x + 3, box.y + 10);
-  context.fillText(short(plot.values[0]), box.x + 3, box.y + box.height - 3);
-  context.globalAlpha = 1;
+  context.strokeStyle = style.getPropertyValue("--comfy-input-bg").trim(); // over curves, too, they can be read
+  context.lineWidth = 3;
+  context.lineJoin = "round";
+  for (const [value, y] of [[plot.values[1], box.y + 10], [plot.values[0], box.y + box.height - 3]]) {
+    context.strokeText(short(value), box.x + 3, y);
+    context.fillText(short(value), box.x + 3, y);
+  }
 }
 
 function stroke(context, colour, kind, points, at) {
