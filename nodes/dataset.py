@@ -1,13 +1,17 @@
 """Images and captions to a concept dataset."""
 
+from functools import partial
+
 from comfy_api.latest import io
 
 from ..purecc.host.data.image_tensors import Cropping, multiple
 from ..purecc.host.data.input_folders import shortened
-from ..purecc.host.data.references import Reference, encode, prepare, same_captions, sheet, title
+from ..purecc.host.data.reference_sheet import same_captions, sheet, title
+from ..purecc.host.data.references import OnImage, Reference, encode, prepare
 from ..purecc.host.data.stored_latents import prepare_stored
 from ..purecc.host.ui.cards import cards
 from ..purecc.host.ui.events import say, show, shown
+from ..purecc.host.ui.preparing import Preparing
 from ..purecc.text.captions import CaptionInput
 from ..purecc.text.class_word import class_word_fault, concept_of
 from ..purecc.text.concept import Concept
@@ -137,8 +141,9 @@ class ConceptDataset(Node):
     @classmethod
     def execute(cls, **values) -> io.NodeOutput:
         concept = concept_of(values["class_word"][0], values["kind"][0])
-        references = _references(values, concept)
         node_id = cls.hidden.unique_id
+        told = Preparing(node_id)
+        references = _references(values, concept, partial(told.image, "phase_read_images"))
         problems = [r.problem for r in references if r.problem]
         same = same_captions(references)
         lines = [*problems, *same, *(r.remark for r in references if r.remark)]
@@ -147,10 +152,12 @@ class ConceptDataset(Node):
         say("\n".join([title(references) + ":" * bool(lines), *shortened(lines)]), node_id)  # some show no breaks
         if problems:
             show(image, node_id)
-        return io.NodeOutput(encode(references, values["vae"][0], concept), ui=image)
+        dataset = encode(references, values["vae"][0], concept, partial(told.image, "phase_encode_images"))
+        told.end()
+        return io.NodeOutput(dataset, ui=image)
 
 
-def _references(values: dict[str, list], concept: Concept) -> list[Reference]:
+def _references(values: dict[str, list], concept: Concept, begun: OnImage) -> list[Reference]:
     """Return the references of the node's inputs, each of which is a list."""
     only = {name: entries[0] for name, entries in values.items() if entries}
     given = CaptionInput(values["captions"], "\n".join(values.get("scene") or ()), only.get("trigger", ""))
@@ -158,7 +165,7 @@ def _references(values: dict[str, list], concept: Concept) -> list[Reference]:
         _check_latents(values.get("images"), only["flip"], only["crops"])
         return prepare_stored(latents, only["vae"], given, concept, values.get("masks"))
     cropping = Cropping(only["resolution"], only["crop"], only["flip"], only["crops"], multiple(only["vae"]))
-    return prepare(values.get("images") or (), given, concept, cropping, values.get("masks"))
+    return prepare(values.get("images") or (), given, concept, cropping, values.get("masks"), begun)
 
 
 def _check_latents(images: list | None, flip: bool, crops: int) -> None:

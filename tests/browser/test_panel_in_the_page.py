@@ -84,6 +84,70 @@ def test_a_run_that_prepares_says_with_what_and_why_not_to_stop_it(page, node):
     assert running["titles"]["stop"] == text("stop_tip")
 
 
+def phase(key, seconds=None, left=None, **values) -> dict:
+    return {"key": key, "values": values, "text": key, "seconds": seconds, "left": left}
+
+
+DATASET = "() => String(app.graph.nodes.find(node => node.comfyClass === 'PureCCConceptDataset').id)"
+HEIGHT = "id => app.graph.getNodeById(id).size[1]"
+NO_PANEL = """
+id => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(w => w.name === "purecc_live");
+  return panel.run === null && !panel.element.checkVisibility();
+}
+"""
+
+
+def test_phases_have_ticks_and_what_is_left_from_the_dataset_on(page, node):
+    """Those of the dataset stay above those of the run."""
+    from purecc_pack.purecc.host.messages import Phase
+
+    dataset, reading = page.evaluate(DATASET), {"number": 2, "count": 5}
+    tell(page, {"node": dataset, "phases": [phase("phase_read_images", left=65.0, **reading)]}, "purecc.preparing")
+    waits = wait(page, node, "!head.id")
+    left = text("left", time="1:05")
+    assert waits["line"] == f"{text('phase_read_images', **reading)} · {left}" and all(waits["disabled"].values())
+    read = phase("phase_read_images", seconds=70.0, number=5, count=5)
+    tell(page, {"node": dataset, "phases": [read]}, "purecc.preparing")
+    run = liveruns.made(node=str(node))
+    run.phase(Phase.READ_CAPTIONS)
+    run.phase(Phase.FIND_MASKS, word="robot", number=1, count=5)
+    tell(page, run.state())
+    preparing = wait(page, node, f"head.id === '{run.id}'")
+    page.evaluate(TELL, ["execution_success", {}])
+    ticks = page.locator(".purecc-panel .purecc-phases li").all_inner_texts()
+    assert ticks == [
+        f"✓ {text('phase_read_images', number=5, count=5)} · 1:10", f"✓ {text('phase_read_captions')} · 0:00"
+    ]  # fmt: skip
+    assert preparing["line"] == text("phase_find_masks", word="robot", number=1, count=5)
+    run.step(liveruns.step(1))
+    tell(page, run.state())
+    wait(page, node, "head.state === 'running'")
+    assert page.locator(".purecc-panel .purecc-phases li").count() == 0
+
+
+@pytest.mark.parametrize(("k", "end"), enumerate(["execution_error", "execution_interrupted", "execution_success"]))
+def test_a_dataset_without_a_run_leaves_the_node_as_it_was(page, k, end):
+    node = panels.opened(page, above=100 + 10 * k)  # runs of the other tests are of smaller ids
+    before, dataset = page.evaluate(HEIGHT, node), page.evaluate(DATASET)
+    tell(page, {"node": dataset, "phases": [phase("phase_read_images", number=1, count=5)]}, "purecc.preparing")
+    wait(page, node, "!head.id")
+    page.evaluate(TELL, [end, {}])
+    page.wait_for_function(NO_PANEL, arg=node)
+    page.wait_for_function(f"id => ({HEIGHT})(id) === {before}", arg=node)
+    run = started(page, node, steps=1)
+    assert wait(page, node, "head.step === 1")["id"] == run.id
+
+
+def test_a_run_is_shown_again_after_a_dataset_that_failed(page, node):
+    run, dataset = started(page, node), page.evaluate(DATASET)
+    wait(page, node, "head.step === 3")
+    tell(page, {"node": dataset, "phases": [phase("phase_read_images", number=1, count=5)]}, "purecc.preparing")
+    wait(page, node, "!head.id")
+    page.evaluate(TELL, ["execution_error", {}])
+    assert wait(page, node, "head.step === 3")["id"] == run.id
+
+
 def test_a_run_that_the_server_no_longer_knows_is_lost_and_a_new_one_is_not(page, node):
     """As after a restart of the server; the new run begins while the page asks what there is."""
     run, held = started(page, node), []

@@ -42,22 +42,23 @@ def red(picture):
 
 @pytest.mark.parametrize("what", ["caption", "picture"])
 def test_what_is_wrong_stands_in_red_in_its_place(comfyui, what):
-    from purecc_pack.purecc.host.data import references
+    from purecc_pack.purecc.host.data import reference_sheet, references
     from purecc_pack.purecc.host.data.image_tensors import Cropping
 
     grey, captions = [torch.full((1, 64, 64, 3), 0.5) for _ in range(2)], ["a [v] robot", "a [v] robot"]
     given = CaptionInput(captions), Concept("robot"), Cropping(0)
     good = references.prepare(grey, *given)
     assert (
-        red(references.sheet(good)) == 0 and references.title(good) == "2 references, 64 x 64 pixels - learns [v] robot"
+        red(reference_sheet.sheet(good)) == 0
+        and reference_sheet.title(good) == "2 references, 64 x 64 pixels - learns [v] robot"
     )
     if what == "caption":
         captions[1] = "a toy"
     else:
         grey[1] = grey[1][..., :2]
     wrong = references.prepare(grey, *given)
-    assert [bool(r.problem) for r in wrong] == [False, True] and "1 cannot be used" in references.title(wrong)
-    sheet = references.sheet(wrong)
+    assert [bool(r.problem) for r in wrong] == [False, True] and "1 cannot be used" in reference_sheet.title(wrong)
+    sheet = reference_sheet.sheet(wrong)
     half = sheet.width // 2 - 4
     assert red(sheet.crop((0, 0, half, sheet.height))) == 0
     assert red(sheet.crop((half, 0, sheet.width, sheet.height))) > 500
@@ -80,9 +81,9 @@ def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
 
 
 def test_the_sheet_says_which_sizes_there_are(comfyui):
-    from purecc_pack.purecc.host.data import references
+    from purecc_pack.purecc.host.data import reference_sheet, references
     from purecc_pack.purecc.host.data.image_tensors import Cropping
 
     sizes = [torch.rand(1, 100, 200, 3), torch.rand(1, 64, 64, 3), torch.rand(1, 110, 220, 3)]
     made = references.prepare(sizes, CaptionInput(), Concept("robot"), Cropping(96, "none"))
-    assert references.title(made) == "3 references: 2 of 128 x 64, 1 of 96 x 96 - learns [v] robot"
+    assert reference_sheet.title(made) == "3 references: 2 of 128 x 64, 1 of 96 x 96 - learns [v] robot"

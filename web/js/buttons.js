@@ -31,7 +31,7 @@ export class Buttons {
       const refused = refusal(head, request);
       button.textContent = say(request);
       button.title = refused || say(`${request}_tip`);
-      button.disabled = head.ended || head.state === "lost" || refused !== "";
+      button.disabled = !run.id || head.ended || head.state === "lost" || refused !== "";
       button.hidden = usable.length > 0;
       button.classList.toggle("purecc-asked", head.asked?.includes(request) ?? false);
     }

@@ -11,7 +11,7 @@ const views = new WeakMap(); // by node: {view, before, room, mounted, own}
 
 export const isVue = () => Boolean(window.LiteGraph?.vueNodesMode);
 const title = () => window.LiteGraph.NODE_TITLE_HEIGHT;
-const around = (view) => view.height + 2 * MARGIN + SPACING;
+const around = (view) => view.height && view.height + 2 * MARGIN + SPACING; // an empty one takes no room
 
 /** The element of a node that the Vue renderer shows now; null if there is none. */
 function elementOf(node) {
@@ -72,10 +72,10 @@ export function follow(node, view, before) {
 
 export function settle(node) {
   const at = views.get(node);
-  if (!at?.view.height || at.own !== undefined) return;
+  if (!at || at.own !== undefined || !(at.view.height || at.room)) return;
   if (!isVue()) {
     const own = ownHeight(node);
-    Object.assign(at, { mounted: null, room: around(at.view) });
+    Object.assign(at, { before: own, mounted: null, room: around(at.view) });
     resize(node, own + at.room);
     return;
   }

@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 import { make } from "./dom.js";
 import { Masks } from "./masks.js";
 import { short } from "./numbers.js";
+import { Phases } from "./phases.js";
 import { plots } from "./plots.js";
 import { Remarks } from "./remarks.js";
 import { Samples } from "./samples.js";
@@ -29,6 +30,7 @@ export class Panel {
     this.line.setAttribute("aria-live", "polite");
     this.chart = new Chart(make("canvas", "purecc-chart"));
     this.chart.canvas.setAttribute("role", "img");
+    this.phases = new Phases();
     this.remarks = new Remarks();
     this.samples = new Samples(server, () => this.refresh());
     this.masks = new Masks(server.picture, () => this.refresh());
@@ -36,14 +38,16 @@ export class Panel {
     const { strip, history } = this.samples;
     const { tabs, image } = this.masks;
     keepFromGraph([this.buttons.element, tabs, history, strip]);
-    this.element.append(this.line, tabs, image, strip, history, this.chart.canvas, this.remarks.element, this.buttons.element);
+    this.element.append(this.line, this.phases.element, tabs, image, strip, history, this.chart.canvas, this.remarks.element, this.buttons.element);
     this.observers = this.observe();
   }
 
-  /** Shows a run, which may be another than before. */
+  /** Shows a run, which may be another than before; null: none, and no room is taken. */
   show(run) {
     this.run = run;
-    this.refresh();
+    this.element.hidden = !run;
+    if (run) this.refresh();
+    else this.resize(0);
   }
 
   /** Draws in the next frame, however often it is called. */
@@ -52,7 +56,7 @@ export class Panel {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      this.draw();
+      if (this.run) this.draw();
     });
   }
 
@@ -63,6 +67,7 @@ export class Panel {
     this.line.textContent = this.line.title = status(head);
     this.chart.canvas.title = say("curves");
     this.chart.canvas.setAttribute("aria-label", described(this.run));
+    this.phases.draw(this.run);
     this.remarks.draw(head);
     this.buttons.draw(this.run);
     this.masks.draw(this.run);
@@ -75,14 +80,17 @@ export class Panel {
     const chart = Chart.height(plots(this.run).length);
     const inside = Math.max(0, this.element.clientWidth - SIDES);
     if (inside) this.pictures = this.samples.height(inside) + this.masks.height(inside);
-    const height = PADDING + LINE + chart + this.remarks.measure() + (this.pictures ?? 0) + this.buttons.height;
+    const height = PADDING + LINE + this.phases.height + chart + this.remarks.measure() + (this.pictures ?? 0) + this.buttons.height;
     this.chart.canvas.style.height = `${chart}px`;
     this.element.style.minHeight = this.element.style.maxHeight = `${height}px`;
-    if (height !== this.height) {
-      const before = this.height;
-      this.height = height;
-      this.grew(height - before);
-    }
+    this.resize(height);
+  }
+
+  resize(height) {
+    if (height === this.height) return;
+    const before = this.height;
+    this.height = height;
+    this.grew(height - before);
   }
 
   /** Draws again when a part changes its size, or the host its colours. */

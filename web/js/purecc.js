@@ -14,6 +14,7 @@ import { get, server } from "./server.js";
 import { hidePicture, isDataset, receiveSheets, restoreSheets } from "./sheets.js";
 import { Tab } from "./tab.js";
 import { sortTemplates } from "./templates.js";
+import { isUpcoming, showUpcoming } from "./upcoming.js";
 import { everyNode } from "./views.js";
 import { setLanguage } from "./words.js";
 
@@ -32,7 +33,8 @@ function show(run) {
   const node = nodeOf(run.head);
   if (!node) return;
   const panel = panelOf(node, server);
-  if (panel.run && panel.run !== run && runs.precedes(panel.run, run)) return;
+  if (isUpcoming(panel.run)) run.before = panel.run.head.phases;
+  else if (panel.run && panel.run !== run && runs.precedes(panel.run, run)) return;
   panel.show(run);
 }
 
@@ -73,6 +75,7 @@ app.registerExtension({
     api.addEventListener("purecc.run", ({ detail }) => runs.receive(detail));
     api.addEventListener("reconnected", () => runs.restore());
     app.ui.settings.addEventListener("Comfy.Locale.change", translate);
+    showUpcoming(server, (run) => tab.show(run ?? runs.latest ?? null));
     receiveSheets((sheet) => tab.showSheet(sheet));
     narrow(api);
     sortTemplates(api);

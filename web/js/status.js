@@ -5,8 +5,11 @@ import { say, translated } from "./words.js";
 
 /** Returns the line above the curves. */
 export function status(head) {
-  const { state, step, total, message, text } = head;
-  if (state === "preparing") return message ? translated(message) : text || say("preparing");
+  const { state, step, total, message, text, phases } = head;
+  if (state === "preparing") {
+    const { left } = phases?.at(-1) ?? {};
+    return [message ? translated(message) : text || say("preparing"), ...remaining(left)].join(" · ");
+  }
   if (state === "failed" && !step) return say("early");
   const pace = head.pace == null ? [] : [say("pace", { seconds: short(head.pace) })];
   if (state === "lost") return say("lost", { step, total });
@@ -14,10 +17,11 @@ export function status(head) {
     const took = head.seconds == null ? [] : [clock(head.seconds)];
     return [say(state, { step, total }), ...took, ...pace].join(" · ");
   }
-  const left = head.left == null ? [] : [say("left", { time: clock(head.left) })];
   const memory = head.memory == null ? [] : [say("memory", { used: gigabytes(head.memory[0]), all: gigabytes(head.memory[1]) })];
-  return [say("step", { step, total }), ...pace, ...left, ...memory].join(" · ");
+  return [say("step", { step, total }), ...pace, ...remaining(head.left), ...memory].join(" · ");
 }
+
+const remaining = (seconds) => (seconds == null ? [] : [say("left", { time: clock(seconds) })]);
 
 /** Returns the lines below the curves, each with its tooltip: the error, the best so far, saved adapters, notes. */
 export function remarks(head) {

@@ -24,7 +24,7 @@ export function everyNode(graph = app.rootGraph ?? app.graph) {
 export function attach(node, name, make) {
   const before = node.size[1]; // the host may make room for the empty view
   const view = make(() => settle(node));
-  const height = () => view.height + 2 * MARGIN;
+  const height = () => view.height && view.height + 2 * MARGIN;
   const widget = node.addDOMWidget(name, name, view.element, {
     serialize: false,
     hideOnZoom: false, // curves are read from afar

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from comfy.model_management import throw_exception_if_processing_interrupted as interrupted
 from comfy.sd import VAE
-from PIL import Image
 from torch import Tensor
 
-from ...sheets import contact_sheet
 from ...text.captions import Caption, CaptionInput, read_captions
 from ...text.concept import Concept
 from ...text.spelling import quoted
@@ -26,8 +24,11 @@ from .input_folders import shortened
 
 DEFAULT_CROPPING = Cropping()
 
-MOST_CARDS = 100
-"""References on a contact sheet."""
+OnImage = Callable[[int, int], None]
+
+
+def _silent(number: int, count: int) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def prepare(
     concept: Concept,
     cropping: Cropping = DEFAULT_CROPPING,
     masks: Sequence[Tensor] | None = None,
+    begun: OnImage = _silent,
 ) -> list[Reference]:
     """Pair images with captions and masks and crop them; a problem with a single reference is stored in it.
 
@@ -85,6 +87,7 @@ def prepare(
         cropping: how they are cropped and varied.
         masks: where the concept is, 1 inside and 0 outside: [B, h, w] tensors, one mask per image in total, each in the
             shape of its image at any size, or zeros where none is known; None or empty: no masks.
+        begun: called with the number of each image, from 1, and how many there are.
 
     Raises:
         ValueError: there are no images, the number of captions, masks or scene lines differs from that of the images,
@@ -105,6 +108,7 @@ def prepare(
     out = []
     for number, ((image, caption, mask), weight) in enumerate(given.items(), start=1):
         interrupted()
+        begun(number, len(given))
         reference = _prepare(image.tensor, caption, mask.tensor, cropping, f"{number} of {len(given)}")
         out.append(replace(reference, weight=weight))
     return out
@@ -167,20 +171,24 @@ def refuse(references: Sequence[Reference]) -> None:
         raise ValueError("\n".join(shortened(problems)))
 
 
-def encode(references: Sequence[Reference], vae: VAE, concept: Concept) -> ConceptDataset:
+def encode(references: Sequence[Reference], vae: VAE, concept: Concept, begun: OnImage = _silent) -> ConceptDataset:
     """Encode prepared references to a dataset.
 
     Args:
         references: see `prepare`.
         vae: of the model to train.
         concept: what they show.
+        begun: see `prepare`.
 
     Raises:
         ValueError: see `refuse`; or the VAE gave a latent that is not finite.
     """
     refuse(references)
-    items = tuple(_item(r, vae, f"image {n} of {len(references)}") for n, r in enumerate(references, start=1))
-    return ConceptDataset(items, Concept(concept.class_word.strip(), concept.kind))
+    items, count = [], len(references)
+    for number, reference in enumerate(references, start=1):
+        begun(number, count)
+        items.append(_item(reference, vae, f"image {number} of {count}"))
+    return ConceptDataset(tuple(items), Concept(concept.class_word.strip(), concept.kind))
 
 
 def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
@@ -197,45 +205,3 @@ def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem
     return ConceptItem(latents, reference.texts, reference.variants[0][0].cpu(), mask, reference.weight)
-
-
-def sheet(references: Sequence[Reference]) -> Image.Image:
-    """Paint the contact sheet of prepared references, with problems in red; of very many, those with problems first."""
-    shown = sorted(references, key=lambda r: not r.problem)[:MOST_CARDS] if len(references) > MOST_CARDS else references
-    more = f" - {len(references) - len(shown)} not shown" if len(references) > len(shown) else ""
-    return contact_sheet.paint([_card(r) for r in shown], title(references) + more, interrupted)
-
-
-def title(references: Sequence[Reference]) -> str:
-    """Return the number of references, their cropped sizes, and how many cannot be used."""
-    sizes = Counter("{1} x {0}".format(*r.variants[0].shape[1:3]) for r in references if r.variants)
-    out = f"{len(references)} {'reference' if len(references) == 1 else 'references'}"
-    if len(sizes) > 1:
-        out += ": " + ", ".join(f"{n} of {size}" for size, n in sizes.items())
-    elif sizes:
-        out += f", {next(iter(sizes))} pixels"
-    if (target := next((r.texts.target for r in references if r.texts), None)) is not None:
-        out += f" - learns {target}"
-    wrong = sum(bool(r.problem) for r in references)
-    return f"{out} - {wrong} cannot be used" if wrong else out
-
-
-def same_captions(references: Sequence[Reference]) -> list[str]:
-    """Return a warning if all of several references have one caption; else nothing."""
-    texts = sorted({r.texts.complete for r in references if r.texts})
-    if len(references) < 2 or len(texts) != 1:
-        return []
-    return [
-        f"All {len(references)} images have the same caption, {quoted(texts[0])}. What they share is then learned too: "
-        "describe what else is in each image."
-    ]
-
-
-def _card(reference: Reference) -> contact_sheet.Card:
-    image = reference.variants[0][0] if reference.variants else None
-    texts = reference.texts
-    if texts is None:
-        return contact_sheet.Card(image, (("caption", reference.caption or "(none)"),), False, reference.problem)
-    shown = (("complete", texts.complete), ("base", texts.base), ("target", texts.target))
-    note = (("note", reference.remark),) if reference.remark else ()
-    return contact_sheet.Card(image, (*shown, *note), True, reference.problem)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ...sheets.canvas import image
 from ...sheets.mask_overlay import overlay
-from ..data.references import MOST_CARDS, Reference
+from ..data.reference_sheet import MOST_CARDS
+from ..data.references import Reference
 
 SIDE = 384
 """Longest side of a small image, in pixels."""

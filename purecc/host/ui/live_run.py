@@ -11,7 +11,8 @@ from typing import Any
 
 from ...training.history import Step
 from ..messages import Message, Phase
-from .run_state import RUNNING, About, RunState
+from .phases import Phases
+from .run_state import PREPARING, RUNNING, About, RunState
 from .samples import Sample, Samples
 from .step_rows import COLUMNS, StepRows
 
@@ -45,6 +46,7 @@ class LiveRun:
         self._state = RunState(about)
         self._rows = StepRows(about.total)
         self._samples = Samples(most_samples)
+        self._phases = Phases()
         self._send, self._memory, self._interval = send, memory, interval
         self._sent, self._sent_at = (0, 0), 0.0
 
@@ -54,6 +56,7 @@ class LiveRun:
         """Report a phase before the first step; the values fill its text."""
         with self._lock:
             self._state.text = Message(phase.value, values)
+            self._phases.begin(self._state.text)
             self._publish()
 
     def resumed(self, steps: Sequence[Step], total: int) -> None:
@@ -166,7 +169,10 @@ class LiveRun:
             return self._state.grant(*whats)
 
     def head(self) -> dict[str, Any]:
-        """Return everything but the history; "kept" are the numbers of the samples that still exist."""
+        """Return everything but the history.
+
+        "phases" are those before the first step, while it has not come; "kept" the samples that still exist.
+        """
         with self._lock:
             return {
                 "id": self.id,
@@ -175,6 +181,7 @@ class LiveRun:
                 **self._state.as_json(),
                 "step": self._rows.number,
                 **self._rows.times(self.ended),
+                "phases": self._phases.as_json() if self._state.state == PREPARING else [],
                 "kept": self._samples.numbers,
                 "masks": self._samples.masks is not None,
             }

@@ -64,7 +64,7 @@ def test_between_two_crops_that_are_encoded(cancels, models):
 
 @pytest.mark.parametrize(("within", "most"), [("_lines", 2), ("_card", 2)])
 def test_between_two_cards_of_the_contact_sheet(cancels, within, most):
-    from purecc_pack.purecc.host.data.references import sheet
+    from purecc_pack.purecc.host.data.reference_sheet import sheet
     from purecc_pack.purecc.sheets import contact_sheet
 
     references = prepared(count=5)
