@@ -38,6 +38,11 @@ def quoted(text: str, most: int = 200) -> str:
     return repr(text if len(text) <= most else f"{text[:most].rstrip()}...")
 
 
+def not_finite(count: int) -> str:
+    """Return in words how many numbers are not finite: "1 number that is not finite"."""
+    return "1 number that is not finite" if count == 1 else f"{count} numbers that are not finite"
+
+
 def word_pattern(words: str, hyphens: bool = True) -> str:
     """Return a pattern that matches words up to the end of the last, with either apostrophe.
 

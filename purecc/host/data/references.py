@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...text.captions import Caption, CaptionInput, read_captions
 from ...text.concept import Concept
-from ...text.spelling import quoted
+from ...text.spelling import not_finite, quoted
 from ...text.texts import ConceptTexts
 from ...training.dataset import ConceptDataset, ConceptItem
 from ..room import check_memory
@@ -198,7 +198,7 @@ def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
         latents = torch.cat(image_tensors.encode(vae, reference.variants, interrupted))
         if wrong := int((~latents.isfinite()).sum()):
             raise ValueError(
-                f"The VAE gave {wrong} numbers that are not finite for {which} ({quoted(reference.caption)}). "
+                f"The VAE gave {not_finite(wrong)} for {which} ({quoted(reference.caption)}). "
                 "Load the VAE in float32 or bfloat16, or use another VAE."
             )
     height, width = latents.shape[-2:]

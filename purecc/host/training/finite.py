@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...network.field import Conditioning
+from ...text.spelling import not_finite
 from ...training.dataset import ConceptDataset, ConceptItem
 from .assembly import Assembly
 from .identity import INPUTS
@@ -41,7 +42,7 @@ def check_images(dataset: ConceptDataset) -> None:
         for what, tensor in (("latent", item.latents), ("mask", item.mask)):
             if tensor is not None and (count := _wrong(tensor)):
                 raise ValueError(
-                    f"The {what} of image {number} ({item.texts.complete!r}) has {count} numbers that are not finite. "
+                    f"The {what} of image {number} ({item.texts.complete!r}) has {not_finite(count)}. "
                     + (
                         "Load the VAE in float32 or bfloat16, or use another VAE."
                         if what == "latent"
@@ -58,7 +59,7 @@ def require_finite(assembly: Assembly, words: str, tensor: Tensor) -> Tensor:
     """
     if count := _wrong(tensor):
         cause = first_not_finite(assembly, ()) or "Load the model in another precision."
-        raise ValueError(f"The base model gave {count} numbers that are not finite for {words}. {cause}")
+        raise ValueError(f"The base model gave {not_finite(count)} for {words}. {cause}")
     return tensor
 
 
@@ -71,7 +72,7 @@ def first_not_finite(assembly: Assembly, pool: Iterable[ConceptItem]) -> str | N
     """
     for words, tensor, advice in _everything(assembly, pool):
         if count := _wrong(tensor):
-            return f"The cause: {words} has {count} numbers that are not finite. {advice}"
+            return f"The cause: {words} has {not_finite(count)}. {advice}"
     return None
 
 
