@@ -80,6 +80,13 @@ id => {
   };
 }
 """
+# What was done before the run that a node's panel shows, with its seconds.
+BEFORE = """
+id => {
+  const {panel} = app.graph.getNodeById(id).widgets.find(widget => widget.name === "purecc_live");
+  return panel.run.before.map(({key, seconds}) => [key, seconds]);
+}
+"""
 # How many pixels of each plot have its own colour (within a little, for edges are smoothed).
 INKED = """
 id => {

@@ -30,6 +30,14 @@ SAMPLES = """
   return images.length > 1 && images.every(image => image.naturalWidth) && images.map(image => image.src);
 }
 """
+# Whether the panel of the node that trained, inside the blueprint's subgraph, began with the dataset.
+BEGAN = """
+() => {
+  const inside = app.graph.nodes.flatMap(node => node.subgraph?.nodes ?? []);
+  const widget = inside.flatMap(node => node.widgets ?? []).find(widget => widget.name === "purecc_live");
+  return widget.panel.run.before.map(({key}) => key);
+}
+"""
 
 
 class Pointer:
@@ -140,6 +148,7 @@ def test_twelve_clicks_and_drags_lead_to_a_sample_of_an_own_concept(page, server
     assert pointer.actions <= 12
     assert len(set(sources)) > 1, "the base model's beside it"
     page.locator(".purecc-tab").get_by_text(panels.text("finished", total=3)).wait_for()
+    assert page.evaluate(BEGAN) == ["phase_read_images", "phase_encode_images"]
     panels.idle(server)
     assert (server.base / "models" / "loras" / "my_concept.safetensors").is_file()
     folder = server.base / "input" / "photos"

@@ -358,6 +358,16 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
     dialog.wait_for(state="detached")
 
 
+def test_the_panel_begins_with_the_dataset(page, server):
+    """Of which it also says how long it took."""
+    node = opened(page, name="phased", steps=1, sample_every=0, seed=21)
+    queue(page, node)
+    wait(page, node, "head.state === 'finished'")
+    before = page.evaluate(panels.BEFORE, node)
+    assert [key for key, _ in before] == ["phase_read_images", "phase_encode_images"]
+    assert all(seconds >= 0 for _, seconds in before)
+
+
 def test_the_prompts_of_samples_are_edited_while_it_runs(page, server, renderer):
     """What cannot be read stays in the field, and the node keeps its own prompts."""
     values = {"steps": 2000, "sample_every": 0, "sample_prompt": "a [v] robot\na red car"}
