@@ -133,6 +133,12 @@ METHODS: dict[str, Method] = {
     "two-stages-half": Method(
         "two stages, half the steps each", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node", 0.5)
     ),
+    "two-stages-moved": Method(
+        "the same, references moved where they share a place",
+        ClassImageLearning(),
+        lr=4e-3,
+        stages=Stages("anchored-apart", 0.5),
+    ),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
@@ -160,7 +166,9 @@ RIVALS = ("lora-token", "anchored")
 PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-node", "anchored-apart")
 """Those that are run in the phase of the places, on every set that shows things."""
 
-STAGED = ("anchored-node", "class-anchor", "two-stages-half", "two-stages", "lora-token", "purecc")
+STAGED = (
+    "anchored-node", "class-anchor", "two-stages-half", "two-stages-moved", "two-stages", "lora-token", "purecc",
+)  # fmt: skip
 """Two stages on images of the class, and what they are compared with."""
 
 LATER = {*PLACED, *STAGED}.difference(CLAIMED)
