@@ -70,7 +70,7 @@ def opened(random: Random) -> Iterator[Iterator[tuple[str, Callable[[], Seen]]]]
     for name, save in SAVES.items():
         count = calls(save)
         every += [(name, error, number) for error in ERRORS for number in range(count)]
-        every += [(name, "EFBIG", random.randrange(6000)) for _ in range(100)]
+        every += [(name, "EFBIG", random.randrange(6000)) for _ in range(300)]
     every = list(dict.fromkeys(every))
     random.shuffle(every)
 

@@ -99,7 +99,9 @@ def measured(name: str, prompts: int, note: Callable[[dict[str, Any]], None]) ->
                     what, answer = host.submit(running, make(random))
                     if what == "queued":
                         client.wait(answer)
-            note({"server": name, "prompts": prompts, "trimmed": True, **client.get_json("/probe", trim=1)})
+            note({"server": name, "prompts": prompts, "after": "malloc_trim", **client.get_json("/probe", trim=1)})
+            client.post("/history", {"clear": True})
+            note({"server": name, "prompts": prompts, "after": "history cleared", **client.get_json("/probe", trim=1)})
         world.collect()
         for key in environment:
             del os.environ[key]
