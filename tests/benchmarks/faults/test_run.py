@@ -1,4 +1,4 @@
-"""A small campaign of the cheap kinds of faults: nothing is lost, silent or hangs."""
+"""A sample of the campaign, of every kind of fault: nothing is lost, silent or hangs."""
 
 import os
 import subprocess
@@ -12,12 +12,11 @@ pytestmark = pytest.mark.slow
 RUN = Path(__file__).resolve().parents[3] / "benchmarks" / "faults" / "run.py"
 
 
-def test_a_small_campaign_finds_nothing(comfyui, tmp_path):
+def test_a_sample_of_the_campaign_finds_nothing(comfyui, tmp_path):
     out = tmp_path / "rows.jsonl"
-    kinds = ["killed_saves", "disks", "damaged", "memory"]  # a server and whole runs take minutes
-    line = [sys.executable, str(RUN), "--kinds", *kinds, "--count", "40", "--seed", "7", "--out", str(out)]
+    line = [sys.executable, str(RUN), "--count", "60", "--seed", "7", "--out", str(out)]
     done = subprocess.run(line, env=os.environ | {"COMFYUI_PATH": str(comfyui)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     total = next(row for row in done.stdout.splitlines() if row.startswith("| **all**")).split("|")[2:-2]
     tried, right, clear, *bad = map(int, total)
-    assert tried >= 40 and right + clear == tried and not any(bad), done.stdout
+    assert tried >= 60 and right + clear == tried and not any(bad), done.stdout
