@@ -134,7 +134,7 @@ METHODS: dict[str, Method] = {
         "two stages, half the steps each", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node", 0.5)
     ),
     "two-stages-moved": Method(
-        "the same, references moved where they share a place",
+        "two stages, half the steps each, references moved where they share a place",
         ClassImageLearning(),
         lr=4e-3,
         stages=Stages("anchored-apart", 0.5),

@@ -53,8 +53,8 @@ def main() -> None:
     by_set = [line for name in STAGES for line in lines(found, name, titles)]
     text = (
         "Two stages on images of the class, beside one stage: `run.py stages`, then `stages_page.py`. Means over "
-        "seeds, with their range. A method has 200 steps; *two stages* has 200 for each of its two, and its extractor "
-        "is the method *as the node has it*.\n\n" + table(header, by_set)
+        "seeds, with their range. A method has 200 steps, *two stages* 200 for each, and *half* 100 for each. The "
+        "extractor is *anchored*, as the node has it or with moved references.\n\n" + table(header, by_set)
     )
     (RESULTS / "stages.md").write_text(text, encoding="utf-8")
     print(text)
