@@ -123,7 +123,7 @@ def page() -> str:
         "([model card](../../../purecc/tiny/MODEL_CARD.md#figures)).\n",
         prompts_followed(),
         "## Rates\n",
-        "The score of [the search](search.md) by rate: one seed, 120 steps, one grid for every method and base. Bold: "
+        "The score of [the search](search.md) by rate: two seeds, 120 steps, one grid for every method and base. Bold: "
         "the rate of the comparison. A method that is not searched on a base has its rate of the embedded base.\n",
     ]
     for name, base in BASES.items():

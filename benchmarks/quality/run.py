@@ -203,7 +203,7 @@ def main() -> None:
     for phase in PHASES if arguments.phase == "all" else (arguments.phase,):
         kept |= done(phase, published)
         there = done(phase, results)
-        count = arguments.seeds or (1 if base and phase == "search" else 5 if phase == "claim" else 3)
+        count = arguments.seeds or (2 if base and phase == "search" else 5 if phase == "claim" else 3)
         seeds = range(count) if arguments.seed is None else (arguments.seed,)
         for task in tasks(phase, arguments.only, arguments.methods, seeds, base):
             finished = {name for name, _, _ in task.runs if (phase, task.concept, name, task.seed) in there}

@@ -27,12 +27,12 @@ def test_a_base_runs_at_the_rates_of_the_best_scores(tmp_path, monkeypatch):
     grid = [methods.label("lora-token", {"lr": rate}) for rate in bases.GRID]
     ground = {"leak": 0.1, "class": 0.0, "fidelity": 0.0}
     found = []
-    for name, fidelity, leak in zip(grid, (0.2, 0.8, 0.9), (0.1, 0.1, 0.7), strict=True):
+    for name, fidelity, leak in zip(grid, (0.0, 0.1, 0.2, 0.8, 0.9), (0.1, 0.1, 0.1, 0.1, 0.7), strict=True):
         curve = {"120": {"fidelity": fidelity, "leak": leak, "class": 0.0}}
         found.append({"label": name, "title": "", "concept": "robot", "seed": 0, "base": ground, "curve": curve})
     (tmp_path / "unet").mkdir()
     path = tmp_path / "unet" / "search.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in found[:2]), encoding="utf-8")
+    path.write_text("".join(json.dumps(r) + "\n" for r in found[2:4]), encoding="utf-8")
     assert base.scores["lora-token"] == {1e-3: 0.2, 3e-3: 0.8} and base.rates == {}
     path.write_text("".join(json.dumps(r) + "\n" for r in found), encoding="utf-8")
     assert base.scores["lora-token"][9e-3] == pytest.approx(0.6)
@@ -117,7 +117,7 @@ def test_the_page_has_every_base_and_says_what_is_missing(results, monkeypatch):
     assert all(column in whole for column in report.COLUMNS.values())
     assert whole == sections[bases.BASES[bases.EMBEDDED].title]
     assert "3.0 M | 7 x 2 | 1 min | 78 | 90.0%" in sections["How good the bases are"]
-    assert sections["Rates"].count("| - | - |") == len(bases.COMPARED)
+    assert sections["Rates"].count("| - | - |\n") == len(bases.COMPARED)
     assert f"{bases.BASES['flux'].title}: not searched." in sections["Rates"]
 
 
