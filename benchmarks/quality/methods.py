@@ -167,7 +167,8 @@ PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-node", "anchored-a
 """Those that are run in the phase of the places, on every set that shows things."""
 
 STAGED = (
-    "anchored-node", "class-anchor", "two-stages-half", "two-stages-moved", "two-stages", "lora-token", "purecc",
+    "anchored-node", "anchored-apart", "class-anchor", "two-stages-half", "two-stages-moved", "two-stages",
+    "lora-token", "purecc",
 )  # fmt: skip
 """Two stages on images of the class, and what they are compared with."""
 
