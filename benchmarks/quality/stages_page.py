@@ -49,6 +49,7 @@ def main() -> None:
         found[row["label"]][key] = list(row["curve"].values())[-1]
         found["base"][key] = {**dict.fromkeys(MEASURES, 0.0), **row["base"]}
     titles = {"base": "base"} | {name: METHODS[name].title for name in STAGED}
+    titles["anchored-apart"] = "anchored (ours), references moved where they share a place"
     header = ["set", "method", "seeds", *(COLUMNS[m] for m in MEASURES)]
     by_set = [line for name in STAGES for line in lines(found, name, titles)]
     text = (
