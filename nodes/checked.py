@@ -39,8 +39,10 @@ def value_fault(name: str, of: str, value: Any) -> str:
     """
     kinds = set(of.split(","))
     parts = value if isinstance(value, list) else [value]
-    if value is None:
-        return f"{name} is not connected. Connect an output of the type {of.split(',')[0]}."
+    if any(part is None for part in parts):
+        if kinds <= {*OBJECTS, *MAPPINGS}:
+            return f"{name} is not connected. Connect an output of the type {of.split(',')[0]}."
+        return f"{name} is empty. Give it a value."
     if len(parts) > MOST_VALUES:
         return f"{name} is a list of {len(parts)}. Connect at most {MOST_VALUES}."
     if of == "STRING":
@@ -49,6 +51,8 @@ def value_fault(name: str, of: str, value: Any) -> str:
     if of == "FLOAT":
         wild = next((part for part in parts if isinstance(part, float) and not math.isfinite(part)), None)
         return "" if wild is None else f"{name} is {wild}, which is not a finite number. Set it to a number."
+    if not kinds <= {*OBJECTS, *MAPPINGS}:
+        return ""
     wrong = (bool, int, float, str, list) if kinds <= {*MAPPINGS} else (bool, int, float, str, list, dict)
     if not any(isinstance(part, wrong) for part in parts):
         return ""
@@ -69,7 +73,7 @@ class Node(io.ComfyNode):
 def _checked(execute: Any) -> Any:
     @wraps(execute)
     def checked(cls: type[io.ComfyNode], *args: Any, **values: Any) -> Any:
-        for name, (of, optional) in _sockets(cls.__name__, cls).items():
+        for name, (of, optional) in _inputs(cls.__name__, cls).items():
             if name not in values or (optional and values[name] is None):
                 continue
             if fault := value_fault(name, of, values[name]):
@@ -82,10 +86,9 @@ def _checked(execute: Any) -> Any:
 _known: dict[str, Mapping[str, tuple[str, bool]]] = {}
 
 
-def _sockets(name: str, cls: type[io.ComfyNode]) -> Mapping[str, tuple[str, bool]]:
-    """Return the types of the inputs of a node that are checked, and whether they are optional, by id."""
+def _inputs(name: str, cls: type[io.ComfyNode]) -> Mapping[str, tuple[str, bool]]:
+    """Return the types of the inputs of a node, and whether they are optional, by id."""
     if name not in _known:
-        every = {e.id: (e.get_io_type(), bool(getattr(e, "optional", False))) for e in cls.define_schema().inputs}
-        kinds = {*OBJECTS, *MAPPINGS, "FLOAT", "STRING"}
-        _known[name] = {key: (of, free) for key, (of, free) in every.items() if set(of.split(",")) <= kinds}
+        inputs = cls.define_schema().inputs
+        _known[name] = {e.id: (e.get_io_type(), bool(getattr(e, "optional", False))) for e in inputs}
     return _known[name]

@@ -81,6 +81,6 @@ def is_clear(seen: Seen) -> bool:
     """Return whether a message names what it is about, says what to do, and is no raw error."""
     if seen.error in _INTERNAL or (seen.own and _RAW.search(seen.said)):
         return False
-    if seen.names and not any(name in seen.said for name in seen.names):
+    if seen.names and not any(name.lower() in seen.said.lower() for name in seen.names):
         return False
     return not seen.own or len(re.findall(r"\S[.!](?:\s|$)", seen.said)) >= 2

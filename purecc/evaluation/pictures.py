@@ -90,6 +90,10 @@ def worded(text: str, trigger: str) -> str:
         raise ValueError("The trigger is empty. Give what names the concept in a prompt, such as embedding:my_concept.")
     if trigger.startswith(_EMBEDDING):
         return prompt(text, trigger.removeprefix(_EMBEDDING))
+    try:
+        prompt(trigger, "x")
+    except ValueError as error:
+        raise ValueError(f"trigger: {error}") from None
     return prompt(text.replace(MARKER, trigger), "x")
 
 

@@ -218,4 +218,4 @@ def _read(caption: str, scene: str | None, concept: Concept, trigger: str) -> Ca
             )
         return Caption(text, parse_caption(text, concept.class_word, concept.kind, written))
     except ValueError as error:
-        return Caption(written, None, str(error))
+        return Caption(written, None, f"scene: {error}" if scene and not written else str(error))

@@ -14,6 +14,9 @@ import torch
         ("PureLearning", {"model": True}, "model is True, which is no MODEL"),
         ("TrainExtractor", {"settings": 5}, "settings is 5, which is no PURECC_SETTINGS"),
         ("ApplyAdapter", {"model": None, "clip": None}, "model is not connected. Connect an output of the type MODEL"),
+        ("ConceptDataset", {"vae": [None]}, "vae is not connected. Connect an output of the type VAE"),
+        ("PureLearning", {"method": None}, "method is empty. Give it a value"),
+        ("TrainingCurves", {"loss": {}}, "A loss has no losses of steps. Connect the loss of a training node"),
         ("CompareAdapters", {"cfg": float("nan")}, "cfg is nan, which is not a finite number. Set it to a number"),
         (
             "PureLearning",

@@ -64,7 +64,7 @@ def test_what_is_wrong_stands_in_red_in_its_place(comfyui, what):
     assert red(sheet.crop((half, 0, sheet.width, sheet.height))) > 500
 
 
-def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
+def test_the_node_says_in_words_what_is_wrong(models, monkeypatch):
     """In the page's own text, where every script can be read."""
     from purecc_pack.nodes import ConceptDataset, dataset
 
@@ -72,9 +72,8 @@ def test_the_node_says_in_words_what_is_wrong(comfyui, monkeypatch):
     monkeypatch.setattr(dataset, "say", lambda text, node: said.append(text))
     with pytest.raises(ValueError, match="Caption 2 of 2"):
         captions = ["a [v] robot", "\u72ac"]
-        runs.execute(
-            ConceptDataset, images=runs.pictures(2), captions=captions, class_word=["robot"], resolution=[0], vae=[None]
-        )
+        values = {"class_word": ["robot"], "resolution": [0], "vae": [models.vae]}
+        runs.execute(ConceptDataset, images=runs.pictures(2), captions=captions, **values)
     title, problem, *_ = said[0].splitlines()
     assert title == "2 references, 64 x 64 pixels - learns [v] robot - 1 cannot be used:"
     assert problem.startswith("Caption 2 of 2: Caption '\u72ac' has")

@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow
         ({"trace_steps": "one"}, "trace_steps is 'one'"),
         ({"trace_steps": "0"}, "trace_steps is '0'"),
         ({"drift_every": 1, "drift_prompts": " \n"}, "prompts"),
-        ({"drift_every": 1, "drift_prompts": "a {b}"}, r"'a \{b\}'.*'\{'"),
-        ({"sample_prompt": "a {b}", "sample_every": 1, "vae": "models"}, r"'a \{b\}'.*'\{'"),
+        ({"drift_every": 1, "drift_prompts": "a {b}"}, r"drift_prompts: .*'a \{b\}'.*'\{'"),
+        ({"sample_prompt": "a robot\n\ud800"}, r"sample_prompt: .*half of a character"),
+        ({"sample_prompt": "a {b}", "sample_every": 1, "vae": "models"}, r"sample_prompt: .*'a \{b\}'.*'\{'"),
     ],
 )
 def test_inputs_that_cannot_be_used_are_refused(models, dataset, values, message):

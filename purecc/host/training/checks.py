@@ -8,10 +8,12 @@ from comfy.sd import CLIP
 from ...adapters.files import Adapter
 from ...method.recipe import Recipe
 from ...network.field import Conditioning
+from ...text.texts import prompt
 from ...training.dataset import ConceptDataset
 from ..families import family_of, text_side
 from ..families.sizes import pixels_per_latent, size_problem
 from ..models.embeddings import word_vectors
+from .job import Job
 
 
 def check_extractor(clip: CLIP, recipe: Recipe, extractor: Adapter | None, class_word: str) -> None:
@@ -76,6 +78,23 @@ def check_layer_wise(model: ModelPatcher, clip: CLIP) -> None:
             "layer_wise is on, but the text encoder has no CLIP-L or CLIP-G. Connect the CLIP of an SD3 or SD3.5 "
             "checkpoint, or turn layer_wise off."
         )
+
+
+def check_prompts(job: Job) -> None:
+    """Check that the prompts of a job can be encoded.
+
+    Raises:
+        ValueError: one cannot; names its input.
+    """
+    given = {"sample_prompt": job.watch.sample_prompts, "drift_prompts": job.watch.drift_prompts}
+    if job.recipe.needs_pool:
+        given["pool_prompts"] = job.pool.prompts
+    for name, prompts in given.items():
+        for text in prompts:
+            try:
+                prompt(text, job.name)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
 
 def check_dataset(model: ModelPatcher, dataset: ConceptDataset) -> None:

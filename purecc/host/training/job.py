@@ -170,7 +170,7 @@ class Job:
     def _measured(self, recipe: Recipe) -> WatchSpec:
         watch, settings = self.watch, self.settings
         if watch.drift_every and not watch.drift_prompts:
-            raise ValueError("drift_every is set but drift_prompts is empty: add prompts, or set drift_every to 0.")
+            raise ValueError("drift_every is set but drift_prompts is empty. Add prompts, or set drift_every to 0.")
         if watch.drift_every or not watch.drift_prompts:
             return watch
         work = recipe.work * settings.batch * settings.accumulation

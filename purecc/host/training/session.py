@@ -26,7 +26,7 @@ from ..models.embeddings import trainable_text
 from ..models.field import check_model
 from ..models.host_models import HostModels
 from .assembly import Assembly, assembled
-from .checks import check_extractor, check_layer_wise, check_train_on
+from .checks import check_extractor, check_layer_wise, check_prompts, check_train_on
 from .draw_pool import draw_class, draw_pool
 from .drawn_cache import BaseDraws
 from .find_masks import companion_note, with_masks
@@ -105,6 +105,7 @@ def prepared(
     check_model(models.model)
     job = job.resolve(dataset, models.model).of_all(parallel.ours())
     check_settings(job)
+    check_prompts(job)
     check_images(dataset)
     check_extractor(models.clip, job.recipe, extractor, dataset.class_word)
     train_on = None if resumer is None else resumer.train_on
