@@ -1,5 +1,7 @@
 """The node that plots a training run."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 
 from ..purecc.host.data.image_tensors import from_pil
@@ -28,4 +30,8 @@ class TrainingCurves(Node):
 
     @classmethod
     def execute(cls, loss, loss_2=None) -> io.NodeOutput:
-        return io.NodeOutput(from_pil(paint([m for m in (loss, loss_2) if m is not None])))
+        runs = {name: of for name, of in (("loss", loss), ("loss_2", loss_2)) if of is not None}
+        for name, of in runs.items():
+            if not isinstance(of.get("loss"), Sequence):
+                raise ValueError(f"{name} has no losses of steps. Connect the loss of a training node.")
+        return io.NodeOutput(from_pil(paint(list(runs.values()))))

@@ -136,6 +136,8 @@ class ConceptDataset(Node):
         """Return True, or what is wrong with the words; the host calls it when a prompt is queued."""
         if not class_word or not kind:  # over a wire
             return True
+        if not isinstance(class_word[0], str):
+            return f"class_word is {class_word[0]!r}, which is no text. Write what your images show, in a word."
         return class_word_fault(class_word[0], kind[0]) or True
 
     @classmethod

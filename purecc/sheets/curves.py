@@ -26,8 +26,6 @@ def paint(runs: Sequence[Mapping]) -> Image.Image:
     Args:
         runs: LOSS_MAPs: "loss", and where present "lambda", "drift" as (step, value) pairs, "title".
     """
-    if any(not isinstance(run.get("loss"), Sequence) for run in runs):
-        raise ValueError("A loss has no losses of steps. Connect the loss of a training node.")
     panels = [p for p in (_losses(runs), _scales(runs), _drifts(runs)) if p[1]]
     width, height = PANEL
     picture = Image.new("RGB", (width, height * len(panels)), "white")

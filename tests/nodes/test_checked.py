@@ -16,7 +16,8 @@ import torch
         ("ApplyAdapter", {"model": None, "clip": None}, "model is not connected. Connect an output of the type MODEL"),
         ("ConceptDataset", {"vae": [None]}, "vae is not connected. Connect an output of the type VAE"),
         ("PureLearning", {"method": None}, "method is empty. Give it a value"),
-        ("TrainingCurves", {"loss": {}}, "A loss has no losses of steps. Connect the loss of a training node"),
+        ("TrainingCurves", {"loss": {}}, "loss has no losses of steps. Connect the loss of a training node"),
+        ("TrainingCurves", {"loss": {"loss": [1.0]}, "loss_2": {"a": 1}}, "loss_2 has no losses of steps. Connect"),
         ("CompareAdapters", {"cfg": float("nan")}, "cfg is nan, which is not a finite number. Set it to a number"),
         (
             "PureLearning",

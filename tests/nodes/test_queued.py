@@ -47,6 +47,7 @@ def refused(comfyui):
         (LEARNING, {"method": "PureCC (paper)"}, "extractor"),
         ("PureCCConceptDataset", {"class_word": "", "kind": "instance"}, "class_word"),
         ("PureCCConceptDataset", {"class_word": "a dog", "kind": "instance"}, "class_word"),
+        ("PureCCConceptDataset", {"class_word": [], "kind": "instance"}, "class_word"),
         ("PureCCConceptDataset", {"class_word": "[v]", "kind": "style"}, "class_word"),
         ("PureCCConceptDataset", {"class_word": "dog", "kind": "thing"}, "kind"),
         ("PureCCApplyAdapter", {"strength_3": float("inf")}, "strength_3"),
