@@ -359,8 +359,10 @@ def test_the_samples_are_enlarged_and_their_history_is_walked(page, server):
 
 
 def test_the_panel_begins_with_the_dataset(page, server):
-    """Of which it also says how long it took."""
+    """Of which it also says how long it took; the server has made none of this size before."""
     node = opened(page, name="phased", steps=1, sample_every=0, seed=21)
+    dataset = page.evaluate("() => app.graph.nodes.find(n => n.comfyClass === 'PureCCConceptDataset').id")
+    page.evaluate(panels.WIDGETS, [dataset, {"resolution": 80}])
     queue(page, node)
     wait(page, node, "head.state === 'finished'")
     before = page.evaluate(panels.BEFORE, node)
