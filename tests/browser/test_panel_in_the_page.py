@@ -128,7 +128,7 @@ def test_phases_have_ticks_and_what_is_left_from_the_dataset_on(page, node):
 
 @pytest.mark.parametrize(("k", "end"), enumerate(["execution_error", "execution_interrupted", "execution_success"]))
 def test_a_dataset_without_a_run_leaves_the_node_as_it_was(page, k, end):
-    node = panels.opened(page, above=100 + 10 * k)  # runs of the other tests are of smaller ids
+    node = panels.opened(page, above=10_000 * (k + 1))  # no other run of this server is of such an id
     before, dataset = page.evaluate(HEIGHT, node), page.evaluate(DATASET)
     tell(page, {"node": dataset, "phases": [phase("phase_read_images", number=1, count=5)]}, "purecc.preparing")
     wait(page, node, "!head.id")
