@@ -17,6 +17,7 @@ from ..purecc.text.class_word import class_word_fault, concept_of
 from ..purecc.text.concept import Concept
 from .checked import Node
 from .types import CATEGORY, Dataset
+from .workflow import workflow_id
 
 
 class ConceptDataset(Node):
@@ -128,7 +129,7 @@ class ConceptDataset(Node):
                     "dataset", display_name="dataset", tooltip="Dataset for Train Extractor and Pure Learning."
                 )
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -144,7 +145,7 @@ class ConceptDataset(Node):
     def execute(cls, **values) -> io.NodeOutput:
         concept = concept_of(values["class_word"][0], values["kind"][0])
         node_id = cls.hidden.unique_id
-        told = Preparing(node_id)
+        told = Preparing(node_id, workflow_id(cls.hidden.extra_pnginfo))
         references = _references(values, concept, partial(told.image, "phase_read_images"))
         problems = [r.problem for r in references if r.problem]
         same = same_captions(references)

@@ -21,6 +21,7 @@ from ..purecc.network.lora import LoraSpec
 from ..purecc.training.settings import Settings
 from .checked import Node
 from .settings import Values
+from .workflow import workflow_id
 
 GROUPS = {
     "lora": LoraSpec,
@@ -112,7 +113,7 @@ class TrainingNode(Node):
         models = HostModels(values["model"], values["clip"], values.get("vae"))
         hidden = cls.hidden
         known = prompt_hash(hidden.prompt, hidden.unique_id)
-        node = NodeRef(hidden.unique_id, _workflow(hidden.extra_pnginfo), notes, known)
+        node = NodeRef(hidden.unique_id, workflow_id(hidden.extra_pnginfo), notes, known)
         keeping = Keeping(saving, Resuming(**groups["resuming"]), values.get("train_on"))
         return run(models, values["dataset"], job, node, cls.TITLE, values.get("extractor"), keeping)
 
@@ -120,10 +121,3 @@ class TrainingNode(Node):
 def _preset(name: str, values: Values, recipe: Recipe) -> tuple[dict[str, Any], tuple[Message, ...]]:
     chosen, note = preset_values(name, values["model"], recipe)
     return chosen, (note,)
-
-
-def _workflow(sent: dict | None) -> str | None:
-    """Return the id of the workflow that the front end queued, from what it sends to be saved in images."""
-    saved = (sent or {}).get("workflow")
-    identity = saved.get("id") if isinstance(saved, dict) else None
-    return identity if isinstance(identity, str) else None

@@ -139,6 +139,17 @@ def test_a_dataset_without_a_run_leaves_the_node_as_it_was(page, k, end):
     assert wait(page, node, "head.step === 1")["id"] == run.id
 
 
+def test_a_dataset_of_another_workflow_is_not_shown(page):
+    """As that of a copy of a template, whose ids are the same; one of this workflow is."""
+    node = panels.opened(page, above=50_000)
+    read = [phase("phase_read_images", number=1, count=5)]
+    for workflow in ("another", page.evaluate("() => app.graph.id")):
+        assert shown(page, node) is None
+        tell(page, {"node": page.evaluate(DATASET), "workflow": workflow, "phases": read}, "purecc.preparing")
+        page.wait_for_timeout(500)
+    wait(page, node, "!head.id")
+
+
 def test_a_run_is_shown_again_after_a_dataset_that_failed(page, node):
     run, dataset = started(page, node), page.evaluate(DATASET)
     wait(page, node, "head.step === 3")

@@ -26,8 +26,8 @@ function below(node, seen = new Set()) {
 
 /** Shows how far datasets are. @param server: as panels take it; shown: called with what a panel shows, or null for none. */
 export function showUpcoming(server, shown) {
-  api.addEventListener("purecc.preparing", ({ detail: { node, phases } }) => {
-    for (const trainer of below(nodeAt(node))) {
+  api.addEventListener("purecc.preparing", ({ detail: { node, workflow, phases } }) => {
+    for (const trainer of below(nodeAt(node, workflow))) {
       const panel = panelOf(trainer, server);
       if (!waiting.has(trainer)) waiting.set(trainer, panel.run);
       const run = new Run("");

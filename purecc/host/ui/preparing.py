@@ -13,14 +13,17 @@ INTERVAL = 0.25
 
 
 class Preparing:
-    """The phases of a node that makes a dataset, as events "purecc.preparing" {node, phases}; see `Phases.as_json`.
+    """The phases of a node that makes a dataset, as events "purecc.preparing": {node, workflow, phases}.
+
+    See `Phases.as_json`.
 
     Args:
         node_id: the node, as the host executes it.
+        workflow: id of its workflow, where the front end sent one.
     """
 
-    def __init__(self, node_id: str | None):
-        self._node_id, self._phases = node_id, Phases()
+    def __init__(self, node_id: str | None, workflow: str | None = None):
+        self._of, self._phases = {"node": node_id, "workflow": workflow}, Phases()
         self._sent, self._key = 0.0, ""
 
     def image(self, key: str, number: int, count: int) -> None:
@@ -37,4 +40,4 @@ class Preparing:
 
     def _send(self) -> None:
         self._sent = time.monotonic()
-        send("purecc.preparing", {"node": self._node_id, "phases": self._phases.as_json()})
+        send("purecc.preparing", {**self._of, "phases": self._phases.as_json()})
