@@ -1,9 +1,10 @@
 """Find a thing that stands beside the concept in all references, and take it out of their masks.
 
-What all references share is learned with the concept, and a mask keeps out only what is plainly of another class than
-four that are tried. So common things are tried one by one: where a thing stands, its prompt predicts the reference
-better than the class prompt does, and better than the empty one (the diffusion classifier, arXiv 2303.16203, place by
-place). Once the companion is known, the evidence for the class is weighed against it alone, which parts the two.
+What all references share is learned with the concept, and a mask takes in every thing that the base did not expect. So
+common things are tried one by one: where a thing stands, its prompt predicts the reference better than the class prompt
+does, and better than the empty one (the diffusion classifier, arXiv 2303.16203, place by place). Once the companion is
+known, the evidence for the class is weighed against it alone, which parts the two. Without a companion no evidence is
+weighed: what is new in the concept is evidence against its class, too.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from statistics import median_low
 import torch
 from torch import Tensor
 
-from ..method.maps import blur
+from ..method.maps import blur, widen
 from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
-from .concept_masks import WIDE_BLUR, gate, noised
+from .concept_masks import noised
 
 LEAVE_OUT, KEEP = "leave out", "keep"
 CHOICES = (LEAVE_OUT, KEEP)
@@ -34,10 +35,14 @@ LEAST, CLEAR = 0.6, 1.5
 """Score of a companion, and the least factor by which it must be above that of the next word."""
 LIKE_THE_CLASS = 0.5
 """Share of the class's own evidence from which a word means the concept itself."""
-
-
 LEFT = 1 / 3
 """Share of a mask that the concept has at least, beside a companion."""
+WIDE_BLUR = 0.12
+"""Deviation of the evidence's blur, in sides of the image: it separates things and not their parts."""
+CERTAINTY = 0.08
+"""Width of the edge between evidence for and against, as a share of the largest evidence."""
+STRONG, AROUND = 0.35, 0.25
+"""Evidence against the class, as the same share, that shows another thing; how far that thing reaches, in sides."""
 
 
 def companion_prompts(class_word: str) -> dict[str, str]:
@@ -124,3 +129,20 @@ def without(mask: Tensor, of_class: Tensor, of_companion: Tensor) -> Tensor:
         of_companion: that of the companion's prompt, [V, H, W].
     """
     return mask * gate((of_companion - of_class)[:, None], mask)
+
+
+def gate(found: Tensor, mask: Tensor) -> Tensor:
+    """Return a factor that takes another thing out of a mask, 1 where a place stays.
+
+    Strong evidence against the class marks the other thing; around it every place with any evidence against the class
+    goes too. Weak evidence alone takes out nothing: what is new in a thing is no evidence for its class either. Without
+    any evidence the whole mask stays.
+
+    Args:
+        found: how much better the class explains a place than the other thing does, [V, 1, H, W].
+        mask: the mask so far, the same shape.
+    """
+    top = (found * mask).amax((1, 2, 3), keepdim=True)
+    against = -found / top.clamp_min(1e-12)
+    other = widen(torch.sigmoid((against - STRONG) / CERTAINTY), AROUND) * torch.sigmoid(against / CERTAINTY)
+    return torch.where(top > 0, 1 - other, torch.ones_like(other))

@@ -26,8 +26,8 @@ LATENTS = torch.zeros(2, 4, 16, 16)
 
 def test_errors_are_those_of_the_masks_noised_copies_blurred():
     from purecc_pack.purecc.method.maps import blur
-    from purecc_pack.purecc.training.companions import COPIES, errors
-    from purecc_pack.purecc.training.concept_masks import SAMPLES, WIDE_BLUR, noised
+    from purecc_pack.purecc.training.companions import COPIES, WIDE_BLUR, errors
+    from purecc_pack.purecc.training.concept_masks import SAMPLES, noised
 
     base = Base({"a cup": STAR, "": CUP + STAR})
     found = errors(base, LATENTS, ["a cup", ""], seed=3, limit=5)
@@ -80,6 +80,20 @@ def test_a_mask_of_both_becomes_that_of_the_concept():
     assert parted.shape == mask.shape
     assert float(parted[..., CUP.bool()].min()) > 0.9 and float(parted[..., STAR.bool()].max()) < 0.1
     assert torch.equal(without(square(), *torch.zeros(2, 1, 16, 16)), square()), "no evidence, no change"
+
+
+def test_the_gate_takes_out_another_thing_and_not_what_is_new_in_this_one():
+    from purecc_pack.purecc.training.companions import gate
+
+    mask = torch.ones(1, 1, 16, 16)
+    found = torch.zeros(1, 1, 16, 16)
+    found[..., :4], found[..., 4], found[..., 10], found[..., 12:] = 2.0, -0.4, -0.4, -2.0
+    kept = gate(found, mask)[0, 0, 7]
+    assert float(kept[:4].min()) > 0.99, "the class"
+    assert float(kept[4]) > 0.8, "weak evidence against it, by itself"
+    assert float(kept[10]) < 0.1, "the same beside strong evidence"
+    assert float(kept[12:].max()) < 0.01, "strong evidence against it"
+    assert bool((gate(-found.abs(), mask) == 1).all()), "no evidence anywhere says nothing"
 
 
 def test_words_of_the_class_are_not_tried():

@@ -20,7 +20,7 @@ from ...adapters.safetensors_io import AdapterFileError, read_header, read_tenso
 from .assembly import Assembly
 from .identity import digest, encodings_hash
 
-FORMAT = 2
+FORMAT = 3
 """To be raised when pool or masks are computed in another way."""
 MOST_BYTES = 2**30
 LONGEST = 60 * 24 * 3600.0

@@ -11,9 +11,10 @@ from torch import Tensor
 from ...adapters.adapter import fingerprint
 from ...method.anchored import AnchoredLearning
 from ...sheets.mask_overlay import overlay
+from ...text.texts import class_prompt
 from ...training import concept_masks
 from ...training.companions import KEEP, LEAVE_OUT
-from ...training.concept_masks import concept_mask, mask_prompts
+from ...training.concept_masks import concept_mask
 from ...training.dataset import ConceptDataset
 from ..messages import Message, Phase
 from ..models.copies import trainable_world
@@ -99,17 +100,17 @@ def with_masks(
     """
     if not dataset.lacks_masks:
         return Masked(dataset)
-    (prompt, others), items = mask_prompts(dataset.class_word), []
+    prompt, items = class_prompt(dataset.class_word), []
     for k, item in enumerate(dataset.items, start=1):
         if item.mask is None:
             on_image(k, len(dataset.items))
             scaled = assembly.field.latents_in(item.latents)
-            find = partial(concept_mask, assembly.branched, scaled, item.texts.base, prompt, others, 0)
+            find = partial(concept_mask, assembly.branched, scaled, item.texts.base, prompt, 0)
             attempt = partial(
                 halve_until_it_fits, f"finding the {dataset.class_word} in image {k}", find, concept_masks.SAMPLES
             )
             draw = partial(_draw, assembly, f"the mask of image {k}", attempt)
-            texts = [prompt, *others, item.texts.base, ""]
+            texts = [prompt, item.texts.base, ""]
             of = {"what": "mask", "texts": texts, "samples": concept_masks.SAMPLES}
             of["latents"] = fingerprint({"latents": item.latents})
             mask = (draw() if draws is None else draws.recall(texts, of, draw))["mask"]

@@ -61,7 +61,7 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
 
 
 def test_it_is_what_the_model_itself_says(models, dataset):
-    """Against the host's own sampling path: what the prompt changes or the base gets wrong, gated by the evidence."""
+    """Against the host's own sampling path: what the prompt changes or the base gets wrong."""
     from purecc_pack.purecc.method import maps
     from purecc_pack.purecc.training import concept_masks
 
@@ -69,21 +69,15 @@ def test_it_is_what_the_model_itself_says(models, dataset):
     x0 = models.model.model.process_latent_in(item.latents)
     noise = torch.randn(concept_masks.SAMPLES, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     times = torch.linspace(0.15, 0.5, concept_masks.SAMPLES)
-    others = ["a house", "a tree", "a car", "a cup"]
-    conds = [runs.encode(models.clip, text) for text in ("a robot", "", item.texts.base, *others)]
-    squares, wrong_by, evidence = [], [], []
+    conds = [runs.encode(models.clip, text) for text in ("a robot", "", item.texts.base)]
+    squares, wrong_by = [], []
     for n, t in zip(noise.split(1), times.split(1), strict=True):
-        named, empty, base, *wrong = runs.velocity(models.model, (1 - t) * x0 + t * n, t, *conds).split(1)
+        named, empty, base = runs.velocity(models.model, (1 - t) * x0 + t * n, t, *conds).split(1)
         squares.append((named - empty).square())
         wrong_by.append((n - x0) - base)
-        errors = [(v - (n - x0)).square() for v in (named, *wrong)]
-        evidence.append(torch.stack(errors[1:]).mean(0) - errors[0])
     clusters = maps.threshold(maps.blur(torch.cat(squares).mean((0, 1), keepdim=True).sqrt()))
     new = torch.cat(wrong_by).mean(0, keepdim=True).square().mean(1, keepdim=True).sqrt()
-    clusters = torch.maximum(clusters, maps.threshold(maps.blur(new)))
-    evidence = maps.blur(torch.cat(evidence).mean((0, 1), keepdim=True), 0.12)
-    best = (evidence * clusters).max()
-    expected = clusters * torch.sigmoid(evidence / best / 0.08) if best > 0 else clusters
+    expected = torch.maximum(clusters, maps.threshold(maps.blur(new)))
     kept = find(models, dataset, companion="keep")
     found = next(i for i in kept.items if i.texts == item.texts)
     torch.testing.assert_close(found.mask, expected, rtol=5e-3, atol=5e-3)
