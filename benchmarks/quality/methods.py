@@ -139,6 +139,14 @@ METHODS: dict[str, Method] = {
         lr=4e-3,
         stages=Stages("anchored-apart", 0.5),
     ),
+    "two-stages-late": Method(
+        "two stages, half the steps each, references at little noise in both",
+        ClassImageLearning(below=0.5),
+        lr=4e-3,
+        places=AUTO,
+        companion=LEAVE_OUT,
+        stages=Stages("anchored-apart", 0.5),
+    ),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,
 EWC and BPP another is taken, which is within the noise of the best and learns the concept better (.67 for .50, .50 for
@@ -168,6 +176,7 @@ PLACED = (*RIVALS, "anchored-say", "anchored-auto", "anchored-node", "anchored-a
 
 STAGED = (
     "anchored-node", "anchored-apart", "class-anchor", "two-stages-half", "two-stages-moved", "two-stages",
+    "two-stages-late",
     "lora-token", "purecc",
 )  # fmt: skip
 """Two stages on images of the class, and what they are compared with."""

@@ -115,6 +115,11 @@ class Recipe(ABC):
         """Whether it learns on images of the class that the base generates, in place of the references."""
         return False
 
+    @property
+    def latest(self) -> float:
+        """Up to which time, in parts of all, a recipe with images of the class has the references beside them."""
+        return 0.0
+
     def needs_text(self, text: Text) -> bool:
         """Whether it has a pass on that text."""
         return any(p.text == text for p in self.passes)

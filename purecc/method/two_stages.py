@@ -1,4 +1,4 @@
-"""Pure learning on images of the class: a second stage that sees no reference."""
+"""Pure learning on images of the class: a second stage that sees no reference, or none in much noise."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ class ClassImageLearning(Recipe):
 
     (z, p) is, by a coin for each sample, (x_t, y_base) or a noised image of the pool with its prompt.
 
+    With `below`, every second sample is a reference at a time below it. Place, pose and ground are settled by then, and
+    what x_t shows of them is no news; the details that the base's own images lack are. Inside the mask M it is learned
+    as it is, M v + (1 − M) v_PureCC takes the place of v_PureCC, and M is 0 for an image of the class.
+
     Attributes:
         weight: m.
         scale: λ. λ* is no choice here: without L_CC its minimum is where nothing is learned.
+        below: times of the references, in parts of all; 0: none is seen.
     """
 
     weight: float = 1.0
     scale: float = 1.0
+    below: float = 0.0
 
     @property
     def needs_class_images(self) -> bool:
@@ -47,9 +53,19 @@ class ClassImageLearning(Recipe):
         return True
 
     @property
+    def needs_mask(self) -> bool:
+        """Whether references are seen."""
+        return self.below > 0
+
+    @property
     def rate_factor(self) -> float:
         """Four: half of the loss holds it back (measured on PureCC Tiny)."""
         return 4.0
+
+    @property
+    def latest(self) -> float:
+        """`below`."""
+        return self.below
 
     def target_layers(self, kind: str) -> str:
         """Return attention and MLP, as *anchored* has for an instance."""
@@ -69,6 +85,9 @@ class ClassImageLearning(Recipe):
         """Return the losses of the concept and of the anchor, and how far E reaches."""
         original, where = v[ORIGINAL], expected(*(v[p] for p in EXPECTED))
         taught = objective.guided_velocity(original, self.scale, where * objective.residual(v[_TOLD], original))
+        if self.below:
+            mask = references.mask
+            taught = mask * references.target + (1 - mask) * taught
         concept = objective.concept_loss(v[COMPLETE], taught)
         kept = objective.concept_loss(v[_HELD], v[_KEPT])
         parts = {"concept": concept.detach(), "preservation": kept.detach(), "expected": where.mean((1, 2, 3))}

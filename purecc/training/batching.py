@@ -72,7 +72,7 @@ def noised(stream: Iterator[Batch], settings: Settings, field: VelocityField, ge
     """Return the next batch with noise at random t."""
     batch = next(stream)
     x1 = torch.randn(batch.x0.shape, generator=generator)
-    t = field.path.sample_times(len(x1), generator, settings.density, settings.shift)
+    t = field.path.sample_times(len(x1), generator, settings.density, settings.shift) * batch.latest
     x0, x1, t, mask = (a.to(field.device) for a in (batch.x0.float(), x1, t, batch.mask))
     return Samples(batch.texts, interpolate(x0, x1, t), t, weighted(field.path, target_velocity(x0, x1), t), mask)
 

@@ -23,6 +23,7 @@ class ConceptItem:
         image: [h, w, 3] in [0, 1], the image as it is trained on, for display.
         mask: where the concept is, [V, 1, H, W] in [0, 1]; None: not known.
         weight: how often it is sampled for each time that one of weight 1 is.
+        latest: factor of the times at which it is noised; below 1, much noise is left out.
     """
 
     latents: Tensor
@@ -30,6 +31,7 @@ class ConceptItem:
     image: Tensor
     mask: Tensor | None = None
     weight: int = 1
+    latest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,13 @@ class Batch:
         x0: [B, C, H, W].
         texts: B of them.
         mask: [B, 1, H, W], 1 where an item has none.
+        latest: factors of their times, [B].
     """
 
     x0: Tensor
     texts: tuple[ConceptTexts, ...]
     mask: Tensor
+    latest: Tensor
 
 
 class Batches(Iterator[Batch]):
@@ -134,6 +138,7 @@ class Batches(Iterator[Batch]):
             torch.stack([i.latents[k] for i, k in chosen]),
             tuple(i.texts for i, _ in chosen),
             torch.stack([torch.ones_like(i.latents[k, :1]) if i.mask is None else i.mask[k] for i, k in chosen]),
+            torch.tensor([i.latest for i in batch]),
         )
 
     def queues(self) -> list[list[int]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...adapters.files import Adapter
 from ...method.recipe import LEARNER
 from ...training import parallel
+from ...training.class_images import with_references
 from ...training.dataset import ConceptDataset, ConceptItem
 from ...training.history import History
 from ...training.loop import Callbacks, TrainingDiverged, train
@@ -143,10 +144,14 @@ def prepared(
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()
-        if job.recipe.needs_class_images:
-            sampled = draw_class(assembly, scaled, job, listener.phase, draws)
-        else:
+        sampled = scaled
+        if job.recipe.latest or not job.recipe.needs_class_images:
             sampled = placed(scaled, job, models.model, listener)
+        if job.recipe.needs_class_images:
+            drawn = draw_class(assembly, scaled, job, listener.phase, draws)
+            latest = job.recipe.latest
+            mixed = with_references(drawn.items, sampled.items, latest) if latest else drawn.items
+            sampled = replace(scaled, items=mixed)
         yield Session(models, assembly, scaled, sampled, job, pool, start, resumer)
 
 
