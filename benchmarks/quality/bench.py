@@ -38,8 +38,7 @@ from purecc_pack.purecc.training.settings import Settings
 from purecc_pack.tiny_world.individuals import CONCEPT
 from purecc_pack.tiny_world.probe import Probe
 from purecc_pack.tiny_world.renders import render
-from purecc_pack.tiny_world.scenes import Scene, segment
-from purecc_pack.tiny_world.scenes import draw as draw_scene
+from purecc_pack.tiny_world.scenes import Scene
 
 NAME = "concept"
 POOL = 48
@@ -63,15 +62,16 @@ class World:
 
     def _dataset(self, concept: Concept):
         """Return the references as a dataset for training."""
-        pictures = [image_tensors.from_pil(picture) for picture in pictures_of(concept)]
+        pictures = [image_tensors.from_pil(picture) for picture in concept.pictures]
         known = text_concept.Concept(concept.class_word, concept.kind)
         cropping = image_tensors.Cropping(96)
         return references.build(pictures, CaptionInput(concept.captions), known, self.vae, cropping)
 
     def true_mask(self, concept: Concept, item: ConceptItem) -> Tensor:
         """Return the concept's place in a reference by the drawing code, like a careful user's mask, [1, 1, h, w]."""
-        scene = next(s for s in concept.scenes if torch.equal(image_tensors.from_pil(draw_scene(s))[0], item.image))
-        inside = torch.from_numpy(segment(scene) == 1)[None, None].float()
+        known = zip(concept.pictures, concept.masks, strict=True)
+        mask = next(m for picture, m in known if torch.equal(image_tensors.from_pil(picture)[0], item.image))
+        inside = torch.from_numpy(mask)[None, None].float()
         return torch.nn.functional.avg_pool2d(inside, 8)
 
     def with_true_masks(self, concept: Concept):
@@ -112,26 +112,37 @@ class World:
             "concept": concept.name, "title": method.title, "seed": seed,
             "recipe": json.loads(outcome.adapter.metadata["purecc.recipe"]),
             "lr": method.lr, "embedding_lr": method.embedding_lr, "budget": asdict(budget),
-            "base": self.base_figures(concept, measuring.base, measuring.other), "curve": measuring.curve,
+            "base": self.base_figures(concept, asked(concept, budget.counts), measuring.base, measuring.other),
+            "curve": measuring.curve,
             "training": _course(outcome.history),
             "seconds": {"training": outcome.history.seconds - measuring.seconds, "all": time.perf_counter() - began},
         }  # fmt: skip
         return record, outcome.adapter, measuring.pictures
 
-    def base(self, concept: Concept, image_seed: int, branched: BranchedModel, field) -> Tensor:
-        """Return the base's images of all prompts without the concept, VAE latents [N, 16, h, w]; kept on disk."""
-        path = self.state / "base" / f"{concept.name}-{image_seed}.pt"
+    def base(
+        self,
+        concept: Concept,
+        image_seed: int,
+        branched: BranchedModel,
+        field,
+        prompts: Sequence[Asked],
+        numbers: Sequence[int],
+    ) -> Tensor:
+        """Return the base's images of prompts without the concept, VAE latents [N, 16, h, w]; kept on disk.
+
+        `numbers` are those of the prompts among all.
+        """
+        path = self.state / "base" / f"{concept.name}-{image_seed}-{len(prompts)}.pt"
         if not path.is_file():
-            drawn = generate(branched, field, BASE, [a.base_text for a in asked(concept)], image_seed)
+            drawn = generate(branched, field, BASE, [a.base_text for a in prompts], image_seed, numbers)
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{time.time_ns()}")
             torch.save(drawn, part)
             part.replace(path)
         return torch.load(path, weights_only=True)
 
-    def base_figures(self, concept: Concept, first: Tensor, second: Tensor) -> dict[str, float]:
+    def base_figures(self, concept: Concept, whole: Sequence[Asked], first: Tensor, second: Tensor) -> dict[str, float]:
         """Return the base's own figures at one seed; change and Seg-Cons compare two of its seeds: their floor."""
-        whole = asked(concept)
         reading, other = self.probe.read(first), self.probe.read(second)
         out = measures.figures(concept, whole, reading, other, first, first)
         out["change"] = measures.change(whole, second, first, "unrelated", "unrelated pair")
@@ -182,11 +193,6 @@ def seconds_a_velocity(world: World, batch: int) -> float:
         for _ in range(5):
             field.velocity(x, t, y)
         return (time.perf_counter() - began) / 5 / batch
-
-
-def pictures_of(concept: Concept):
-    """Return the reference images."""
-    return [draw_scene(scene) for scene in concept.scenes]
 
 
 def true_scene(concept: Concept, a: Asked) -> Scene:

@@ -59,7 +59,8 @@ def main() -> None:
     torch.set_num_threads(1)
     load_pack()
     from bench import World
-    from concepts import Concept, _named
+    from concepts import Concept
+    from making_sets import named
     from masks import figures
     from measuring import Silent
     from report import table
@@ -71,7 +72,7 @@ def main() -> None:
     found, wrong = 0, 0
     count = {"with": 0, "without": 0}
     for thing, beside, scenes in sets():
-        captions = tuple(_named(scene, "companion", "companion_colour") for scene in scenes)
+        captions = tuple(named(scene, "companion", "companion_colour") for scene in scenes)
         concept = Concept(f"{thing} {beside}", "instance", scenes, captions, ("companion", beside), "", thing)
         dataset = world._dataset(concept)
         masked = find_masks(world.models, dataset, Silent().phase)

@@ -150,11 +150,12 @@ def figures(
         "alone": alone(concept, asked, reading),
         "near": near(concept, asked, reading),
         "leak": leak(concept, asked, reading),
-        "leak other": leak(concept, asked, reading, "other"),
         "class": taken(concept, asked, reading),
         "seg": seg_cons(asked, reading, base),
         "diversity": diversity(asked, reading),
     }
+    if "other" in groups:
+        out["leak other"] = leak(concept, asked, reading, "other")
     if "unrelated" in groups:
         out |= {
             "pair": fmean(shows(concept, reading, k) and follows(asked[k], reading, k) for k in picks(asked, "pair")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from concepts import Concept
-from prompts import SHORT, asked, drift_prompts
+from prompts import FEWER, GROUPS, SHORT, Asked, asked, drift_prompts
 from samples import CFG, generate
 from torch import Tensor
 
@@ -33,6 +33,7 @@ class Budget:
         batch: samples a step.
         rank: of the LoRA.
         guidance: of the pictures that are drawn.
+        fewer: whether the whole one has the prompts of `FEWER`.
     """
 
     steps: int = 200
@@ -41,6 +42,12 @@ class Budget:
     batch: int = 4
     rank: int = 8
     guidance: float = CFG
+    fewer: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many prompts of each kind are drawn at the end."""
+        return FEWER if self.fewer else GROUPS
 
 
 class Silent:
@@ -79,23 +86,33 @@ class Measuring(Silent):
         shape = tuple(world.dataset(concept).items[0].latents.shape[1:])
         self._drift = DriftProbe(self._branched, shape, drift_prompts(concept))
         seeds = self._seed, (seed + 1) % IMAGE_SEEDS
-        self.base, self.other = (world.base(concept, s, self._branched, self._field) for s in seeds)
+        given = self._branched, self._field, *self._prompts
+        self.base, self.other = (world.base(concept, s, *given) for s in seeds)
         self.curve: dict[int, dict[str, float]] = {}
         self.pictures: dict[int, Tensor] = {}
         self.seconds = 0.0
 
+    @property
+    def _prompts(self) -> tuple[list[Asked], list[int]]:
+        """The prompts of the end, and their numbers among all."""
+        whole, every = asked(self._concept, self._budget.counts), asked(self._concept)
+        return whole, [every.index(a) for a in whole]
+
     def step(self, step, previews) -> None:
         """Measure the steps of the budget."""
         budget, number = self._budget, step.number
-        if number not in budget.points and number != budget.steps:
+        last = number == budget.steps and budget.whole
+        if number not in budget.points and not last:
             return
-        began, whole = time.perf_counter(), asked(self._concept)
-        prompts = whole if number == budget.steps and budget.whole else asked(self._concept, SHORT)
-        numbers = [whole.index(a) for a in prompts]
-        texts = [a.text for a in prompts]
+        began = time.perf_counter()
+        short = {group: min(count, budget.counts.get(group, 0)) for group, count in SHORT.items()}
+        whole, numbers = self._prompts
+        prompts = whole if last else asked(self._concept, short)
+        rows = [whole.index(a) for a in prompts]
+        texts, numbers = [a.text for a in prompts], [numbers[k] for k in rows]
         given = self._branched, self._field, LEARNER, texts, self._seed, numbers, budget.guidance
         self.pictures[number] = generate(*given)
-        figures = self._world.figures(self._concept, prompts, self.pictures[number], self.base[numbers])
+        figures = self._world.figures(self._concept, prompts, self.pictures[number], self.base[rows])
         drift, kl = self._drift.with_divergence(LEARNER)
         self.curve[number] = {**figures, "drift": drift, "kl": kl}
         self.seconds += (time.perf_counter() - began) * (number < budget.steps)

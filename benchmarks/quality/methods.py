@@ -181,5 +181,8 @@ STAGED = (
 )  # fmt: skip
 """Two stages on images of the class, and what they are compared with."""
 
+RECLAIMED = ("anchored-node", "lora-token", "ewc", "two-stages-late")
+"""Those of the second claim: the node's default, LoRA, the best of the other baselines in the ablations, and ours."""
+
 LATER = {*PLACED, *STAGED}.difference(CLAIMED)
 """Those that came after the ablations."""

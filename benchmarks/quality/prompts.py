@@ -20,6 +20,9 @@ GROUPS = {
 }  # fmt: skip
 """How many prompts of each kind; see `asked`."""
 
+FEWER = {"requested": 16, "pair": 8, "unnamed": 16, "class": 8, "unrelated": 18, "unrelated pair": 6}
+"""The same of the second claim: half, so that the hours go into seeds, which differ more than images of one run do."""
+
 SHORT = {"requested": 16, "unnamed": 12, "class": 8, "other": 8}
 """The same on the way to the last step."""
 

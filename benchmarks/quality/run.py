@@ -3,8 +3,8 @@
     python scripts/test.py            # once: installs the host
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
 
-"unseen" are the sets that were made last. No part of "all" are "places", which compares what is done about places, and
-"stages", which compares two stages with one.
+"unseen" are the sets that were made last. No part of "all" are "places", which compares what is done about places,
+"stages", which compares two stages with one, and "second-claim", which compares the best of them with LoRA and EWC.
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
 goes on where the first one ended. Rows that are there are made anew, with all that they need and from nothing but the
 code, in another folder:
@@ -38,7 +38,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
 PHASES = ("search", "ablate", "claim", "unseen")
-MORE = ("places", "stages")
+MORE = ("places", "stages", "second-claim")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Task:
         steps: of every stage.
         points: when it is measured.
         whole: whether all prompts are drawn at the last step.
+        fewer: whether these are the fewer of the second claim.
     """
 
     phase: str
@@ -62,13 +63,14 @@ class Task:
     steps: int
     points: tuple[int, ...]
     whole: bool
+    fewer: bool = False
 
 
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, STAGES, TRIED, UNSEEN
-    from methods import CLAIMED, LATER, METHODS, PLACED, RIVALS, SEARCH, STAGED, label
+    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, PHOTOGRAPHED, STAGES, TRIED, UNSEEN
+    from methods import CLAIMED, LATER, METHODS, PLACED, RECLAIMED, RIVALS, SEARCH, STAGED, label
 
     if base:
         runs = bases.runs(phase)
@@ -77,18 +79,20 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS if key not in LATER]
     else:
-        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED}
+        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, "second-claim": RECLAIMED}
         runs = [(key, key, ()) for key in compared[phase]]
-    concepts = {"claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES}.get(
-        phase, (*DEVELOPMENT, *(TRIED if only else ()))
-    )
+    concepts = {
+        "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES,
+        "second-claim": (*PHOTOGRAPHED, *CLAIM),
+    }.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))  # fmt: skip
     if base and not only:
         concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
     when = tuple(points[1:] if base else points[-1:] if phase in MORE else points)
-    return [Task(phase, c, s, chosen, steps, when, phase != "search") for s in seeds for c in names]
+    whole, fewer = phase != "search", phase == "second-claim"
+    return [Task(phase, c, s, chosen, steps, when, whole, fewer) for s in seeds for c in names]
 
 
 _world: Any = None  # a worker's bench.World
@@ -124,7 +128,7 @@ def work(task: Task, finished: set[str]) -> list[dict]:
     from bench import save_extractor
     from concepts import CONCEPTS
     from extractors import place_of_theta1, theta1
-    from kept import commit, write
+    from kept import made, write
     from measuring import Budget
 
     concept, state = CONCEPTS[task.concept], _world.state
@@ -139,13 +143,13 @@ def work(task: Task, finished: set[str]) -> list[dict]:
             steps = round(task.steps * method.stages.share)
             if method.recipe.needs_extractor:
                 extractor = theta1(_world, method.stages.first, concept, task.seed, steps)
-            budget = Budget(steps, tuple(p for p in task.points if p <= steps), task.whole)
+            budget = Budget(steps, tuple(p for p in task.points if p <= steps), task.whole, fewer=task.fewer)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
             if key in firsts and not settings:
                 save_extractor(adapter, place_of_theta1(state, key, concept, task.seed, steps))
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({step: latents.half() for step, latents in pictures.items()}, path.with_suffix(".pt"))
-            write(path, {"label": name, **record, "made": {"commit": commit(), "torch": torch.__version__}})
+            write(path, {"label": name, **record, "made": made()})
         records.append(json.loads(path.read_text(encoding="utf-8")))
     return records
 
@@ -156,7 +160,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
     import torch
     from bench import seconds_a_velocity
     from methods import METHODS
-    from prompts import GROUPS, SHORT
+    from prompts import FEWER, GROUPS, SHORT
     from samples import BATCH, SAMPLING_STEPS
 
     rate = None
@@ -173,7 +177,8 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
                 torch.set_num_threads(1)
                 rate = seconds_a_velocity(bases.world(base, STATE), BATCH)
             passes = METHODS[key].at(**dict(settings)).recipe.work
-            pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + sum(GROUPS.values()) * task.whole
+            last = sum((FEWER if task.fewer else GROUPS).values()) * task.whole
+            pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + last
             total += rate * (passes * task.steps * 4 * 1.5 + 2 * SAMPLING_STEPS * pictures)
     return total
 

@@ -32,7 +32,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     load_pack()
-    from bench import World, pictures_of, true_scene
+    from bench import World, true_scene
     from concepts import CONCEPTS
     from methods import METHODS
     from PIL import Image, ImageDraw
@@ -59,7 +59,7 @@ def main() -> None:
                 out.paste(picture, (LABEL + column * side, top))
         out.quantize(256, kmeans=1).save(path, optimize=True)
 
-    sheet([(f"{c.name}, {c.difficulty}", pictures_of(c)) for c in CONCEPTS.values()], RESULTS / "concepts.png")
+    sheet([(f"{c.name}, {c.difficulty}", c.pictures) for c in CONCEPTS.values()], RESULTS / "concepts.png")
     for concept in CONCEPTS.values():
         whole = asked(concept)
         numbers = [k for g, n in SHOWN.items() for k in [i for i, a in enumerate(whole) if a.group == g][:n]]
@@ -69,7 +69,7 @@ def main() -> None:
         if len(drawn) == 1:
             continue
         wanted = [whole[k] for k in numbers if whole[k].group == "requested"]
-        rows = [("references", pictures_of(concept)), ("asked for", [draw(true_scene(concept, a)) for a in wanted])]
+        rows = [("references", concept.pictures), ("asked for", [draw(true_scene(concept, a)) for a in wanted])]
         for title, path in drawn.items():
             latents = torch.load(path, weights_only=True)
             latents = latents[max(latents)] if isinstance(latents, dict) else latents

@@ -19,7 +19,7 @@ def test_twelve_concepts_that_the_base_never_saw():
     for c in CONCEPTS:
         shown = [s.look == CONCEPT if c.kind == "instance" else s.style in NEW_STYLES for s in c.scenes]
         assert all(shown) and len(c.scenes) == len(c.captions) in (1, 5)
-    apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN]
+    apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN, *concepts.PHOTOGRAPHED]
     assert sorted(apart) == sorted(concepts.CONCEPTS) and len(concepts.DEVELOPMENT) == 3
     assert len({c.difficulty for c in CONCEPTS}) >= 7
     assert tuple(c.name for c in CONCEPTS if c.kind == "style") == report.STYLES
@@ -53,8 +53,8 @@ def test_prompts(concept):
             assert head not in a.named and answer not in a.text.replace("red stripes", "")
         if a.group.startswith("unrelated"):
             assert concept.word not in a.text.split() and a.named["background"]
-    short = prompts.asked(concept, prompts.SHORT)
-    assert all(a in rows for a in short)
+    for fewer in (prompts.SHORT, prompts.FEWER):
+        assert all(a in rows for a in prompts.asked(concept, fewer))
 
 
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda c: c.name)
