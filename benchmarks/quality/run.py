@@ -83,7 +83,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
         runs = [(key, key, ()) for key in compared[phase]]
     concepts = {
         "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES,
-        "second-claim": (*PHOTOGRAPHED, *CLAIM),
+        "second-claim": (*PHOTOGRAPHED, *(c for c in CLAIM if c in INDIVIDUALS)),
     }.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))  # fmt: skip
     if base and not only:
         concepts = (bases.CONCEPT,)

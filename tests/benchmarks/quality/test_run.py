@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from concepts import CONCEPTS
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,8 @@ def test_a_task_trains_measures_and_is_not_done_twice(small, monkeypatch):
         assert record["curve"]["2"]["drift"] > 0 and record["curve"]["2"]["kl"] > 0
         assert record["base"]["fidelity"] == 0 and record["seconds"]["training"] > 0
         json.dumps(record, allow_nan=False)
-        assert record["made"] == {"commit": kept.commit(), "torch": torch.__version__}
+        made = {"commit": kept.commit(), "torch": torch.__version__, "processor": kept.processor()}
+        assert record["made"] == made and made["processor"]
     assert records[1]["training"]["lambda"] and records[2]["training"]["preservation"]
     monkeypatch.setattr(type(small._world), "run", None)  # a second training would fail
     assert small.work(task, {"ewc"}) == records
@@ -216,3 +218,63 @@ def test_what_is_there_is_not_made_again_but_can_be_made_anew(quality, monkeypat
     assert told("claim", "--only", "tree", "--anew", str(tmp_path)).startswith("19 runs, about ")
     everything = sum(len(kept.done(phase, run.RESULTS)) for phase in run.PHASES)
     assert told("all", "--anew", str(tmp_path / "none")).startswith(f"{everything} runs, about ")
+
+
+def test_the_second_claim_draws_fewer_of_the_same_images(quality, tmp_path, monkeypatch):
+    """A row has the figures of its fewer prompts, each with the noise that it has among all."""
+    bench, _ = quality
+    import measuring
+    import prompts
+    import samples
+
+    fewer = {"requested": 2, "pair": 1, "unnamed": 1, "class": 1, "unrelated": 1, "unrelated pair": 1}
+    monkeypatch.setattr(measuring, "FEWER", fewer)
+    monkeypatch.setattr(samples, "SAMPLING_STEPS", 2)
+    monkeypatch.setattr(bench, "POOL", 2)
+    concept = CONCEPTS["fish-3"]
+    whole, seen = prompts.asked(concept), []
+    drawn = measuring.generate
+
+    def generate(branched, field, branch, texts, seed, numbers=(), *more):
+        seen.append(([whole[k].text for k in numbers], list(texts)))
+        return drawn(branched, field, branch, texts, seed, numbers, *more)
+
+    monkeypatch.setattr(measuring, "generate", generate)
+    torch.set_num_threads(1)
+    world = bench.World(tmp_path)
+    budget = measuring.Budget(2, (1,), True, fewer=True)
+    record, _, pictures = world.run(concept, bench.METHODS["lora-token"], 0, budget)
+    assert seen and all(of_numbers == texts for of_numbers, texts in seen)
+    assert {step: len(images) for step, images in pictures.items()} == {1: 4, 2: 7}
+    assert "leak other" not in record["curve"][2] and {"follow", "pair", "leak"} <= set(record["curve"][2])
+
+
+def test_an_extractor_is_not_measured(quality, tmp_path, monkeypatch):
+    bench, _ = quality
+    import extractors
+
+    monkeypatch.setattr(bench.World, "base", lambda *a: torch.zeros(140, 16, 12, 12))
+    monkeypatch.setattr(bench.World, "base_figures", lambda *a: {})
+    monkeypatch.setattr(bench.World, "figures", None)
+    torch.set_num_threads(1)
+    made = extractors.theta1(bench.World(tmp_path), "lora-token", CONCEPTS["fish-3"], 0, 2)
+    assert made.kind == "extractor" and made.lora
+
+
+@pytest.mark.parametrize("name", ["tree-2", "house", "cup-2", "fish-2"])
+def test_what_is_new_in_a_thing_stays_in_its_mask(quality, tmp_path, name):
+    """Of individuals that the base never saw, drawn by code: nearly all of each is in its mask, and little else."""
+    bench, _ = quality
+    import masks
+
+    from purecc_pack.purecc.host.training.find_masks import find_masks
+
+    torch.set_num_threads(1)
+    concept, world = CONCEPTS[name], bench.World(tmp_path)
+    dataset = world.dataset(concept)
+    some = bench.replace(dataset, items=dataset.items[:2])
+    found = find_masks(world.models, some, lambda *a, **k: None)
+    assert not found.companion
+    for item in found.dataset.items:
+        _, inside, outside = masks.figures(item.mask[0, 0], world.true_mask(concept, item)[0, 0])
+        assert inside > 0.8 and outside < 0.2
