@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..purecc.training.companions import CHOICES as COMPANION
 from ..purecc.training.companions import LEAVE_OUT
-from ..purecc.training.placing import CHOICES, SAY
+from ..purecc.training.placing import CHOICES
 from .settings import Setting, Table
 
 
@@ -23,21 +23,22 @@ def companion_input(begin: str) -> io.Input:
     )
 
 
-PLACES: Table = [
-    Setting(
-        io.Combo.Input(
-            "places",
-            options=list(CHOICES),
-            default=SAY,
-            optional=True,
-            advanced=True,
-            tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
-            "captions name the place that the mask shows. auto: also moves references that all show the concept at one "
-            "place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
+def places(default: str) -> Table:
+    """Return the settings of a training node; `default` is what is done about places."""
+    return [
+        Setting(
+            io.Combo.Input(
+                "places",
+                options=list(CHOICES),
+                default=default,
+                optional=True,
+                advanced=True,
+                tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
+                "captions name the place that the mask shows. auto: also moves references that all show the concept at "
+                "one place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
+            ),
+            "job.places",
+            lambda values: values.get("places", default),
         ),
-        "job.places",
-        lambda values: values.get("places", SAY),
-    ),
-    Setting(companion_input("anchored: what"), "job.companion", lambda values: values.get("companion", LEAVE_OUT)),
-]
-"""Last on the node, so that workflows saved before it existed still fit."""
+        Setting(companion_input("anchored: what"), "job.companion", lambda values: values.get("companion", LEAVE_OUT)),
+    ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..purecc.method.methods import METHODS, MethodOptions
-from ..purecc.method.pure_learning import ConceptCustomisation
-from ..purecc.training.pool import POOL_PROMPTS, pool_prompts
+from ..purecc.method.methods import EXTRACTORS, METHODS, PAPER, MethodOptions
+from ..purecc.training.placing import AUTO, SAY
+from .anchor_settings import CLASS_IMAGES, anchor, pool_images
 from .concept_settings import CONCEPT, EMBEDDING
 from .expert_settings import IDS as EXPERT_IDS
 from .loss_settings import LOSS
-from .place_settings import PLACES
+from .place_settings import places
 from .preset import LAST
 from .resume_settings import RESUME_STAGE_1, RESUME_STAGE_2
-from .settings import Setting, Table, Values, fields, inputs, lines
+from .settings import Setting, Table, Values, fields, inputs
 from .training_job import TrainingNode
 from .training_settings import MEMORY, OPTIMISER, common
 from .types import CATEGORY, Adapter, Dataset, Extractor, LoraModel, LossMap
@@ -30,7 +30,26 @@ ADVANCED: Table = [*OPTIMISER, *MEMORY, *WATCH]
 
 LATER: Table = [*SAVING, *CONCEPT, *LOSS, *LAST]
 
-STAGE_1: Table = [*MODELS, *common("my_extractor"), *EMBEDDING, *ADVANCED, *LATER, *RESUME_STAGE_1]
+STAGE_1: Table = [
+    *MODELS,
+    *common("my_extractor"),
+    *EMBEDDING,
+    *ADVANCED,
+    *LATER,
+    *RESUME_STAGE_1,
+    io.Combo.Input(
+        "method",
+        options=list(EXTRACTORS),
+        default=PAPER,
+        optional=True,
+        tooltip="How the extractor learns. PureCC (paper): from whole images, as in the paper. anchored: inside the "
+        "masks, held to the base model elsewhere; for the method PureCC (class images) of Pure Learning.",
+    ),
+    pool_images(optional=True),
+    *anchor(optional=True),
+    *places(AUTO),
+]
+"""From the method on, what came last: workflows saved before still fit."""
 
 
 def _loss() -> io.Output:
@@ -43,6 +62,7 @@ class TrainExtractor(TrainingNode):
     """Trains an extractor: stage 1."""
 
     TITLE = "extractor"
+    METHODS = EXTRACTORS
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -72,14 +92,9 @@ class TrainExtractor(TrainingNode):
 
     @classmethod
     def execute(cls, **values) -> io.NodeOutput:
-        recipe = ConceptCustomisation()
+        recipe = EXTRACTORS[values.get("method", PAPER)](_options(STAGE_1, values))
         settled, notes = cls.settled(values, recipe)
         return io.NodeOutput(*cls.train(recipe, "extractor", fields(STAGE_1, settled), settled, notes))
-
-
-def _pool_prompts(values: Values) -> tuple[str, ...]:
-    anchors = METHODS[values["method"]](MethodOptions()).needs_text("anchor")
-    return pool_prompts(lines(values["pool_prompts"])) if anchors else ()
 
 
 METHOD: Table = [
@@ -87,7 +102,9 @@ METHOD: Table = [
         "method",
         options=list(METHODS),
         tooltip="Training method. anchored: learns the concept inside the masks and holds the rest to the base model; "
-        "needs no extractor. PureCC (paper): the paper's stage 2, with eta, scale and v_original. For comparison: LoRA "
+        "needs no extractor. PureCC (class images): learns from an anchored extractor, on images of the class that the "
+        "base model generates, and only details from the reference images. PureCC (paper): the paper's stage 2, with "
+        "eta, scale and v_original. For comparison: LoRA "
         "is plain fine-tuning; prior preservation is DreamBooth's, on class images that the base model generates; DOP "
         "and BPP keep the base model's prediction for the class prompt or the empty prompt.",
     ),
@@ -133,79 +150,35 @@ METHOD: Table = [
     ),
 ]
 
-POOL_IMAGES = Setting(
-    io.Int.Input(
-        "pool_images",
-        default=48,
-        min=1,
-        max=1000,
-        advanced=True,
-        tooltip="Number of images that the base model generates before training. prior preservation prompts them with "
-        "the captions without the concept, anchored with pool_prompts.",
-    ),
-    "pool.images",
-)
-
-ANCHOR: Table = [
-    Setting(
-        io.Float.Input(
-            "anchor_weight",
-            default=1.0,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            tooltip="anchored: weight of the loss that holds the model to the base model. Raise it if the rest of the "
-            "model changes; lower it if the concept comes out too weak.",
-        ),
-        "method.anchor_weight",
-    ),
-    Setting(
-        io.Boolean.Input(
-            "mask",
-            default=True,
-            advanced=True,
-            tooltip="anchored: learn only inside each reference image's mask. Masks that Concept Dataset lacks are "
-            "found with the base model and shown here before the first step. Off learns whole images.",
-        ),
-        "method.mask",
-    ),
-    Setting(
-        io.String.Input(
-            "pool_prompts",
-            default="\n".join(POOL_PROMPTS),
-            multiline=True,
-            advanced=True,
-            tooltip="anchored: prompts for the pool images, one per line, used in turn. Name things unlike the "
-            "concept, not its class. If empty, the captions without the concept are used.",
-        ),
-        "pool.prompts",
-        _pool_prompts,
-    ),
-]
-"""Near the end of the node, so that workflows saved before these settings existed still fit."""
-
 STAGE_2: Table = [
     *MODELS,
     Extractor.Input(
-        "extractor", optional=True, tooltip="Extractor from Train Extractor or Load Adapter. Only PureCC needs it."
+        "extractor",
+        optional=True,
+        tooltip="Extractor from Train Extractor or Load Adapter. Only the methods of PureCC need it.",
     ),
     *common("my_concept"),
     *METHOD,
     *EMBEDDING,
-    POOL_IMAGES,
+    pool_images(),
     *ADVANCED,
-    *ANCHOR,
+    *anchor(),
     *LATER,
     *RESUME_STAGE_2,
-    *PLACES,
+    *places(SAY),
+    *CLASS_IMAGES,
 ]
-METHOD_OPTIONS: Table = [e for e in STAGE_2 if isinstance(e, Setting) and e.fills.startswith("method.")]
+
+
+def _options(table: Table, values: Values) -> MethodOptions:
+    return MethodOptions(**fields([e for e in table if isinstance(e, Setting)], values)["method"])
 
 
 class PureLearning(TrainingNode):
     """Trains an adapter: stage 2, and the methods it is compared with."""
 
     TITLE = "pure learning"
+    METHODS = METHODS
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -237,7 +210,7 @@ class PureLearning(TrainingNode):
 
     @classmethod
     def execute(cls, **values) -> io.NodeOutput:
-        recipe = METHODS[values["method"]](MethodOptions(**fields(METHOD_OPTIONS, values)["method"]))
+        recipe = METHODS[values["method"]](_options(STAGE_2, values))
         settled, notes = cls.settled(values, recipe)
         adapter, loss = cls.train(recipe, "adapter", fields(STAGE_2, settled), settled, notes)
         return io.NodeOutput(adapter, dict(adapter.lora), loss)

@@ -16,6 +16,7 @@ from ..purecc.host.training.offers import prompt_hash
 from ..purecc.host.training.presets import CUSTOM, preset_values
 from ..purecc.host.training.queue_checks import check_saving, first_fault, wrong_wire
 from ..purecc.host.training.resuming import Resuming
+from ..purecc.method.methods import Methods
 from ..purecc.method.recipe import Recipe
 from ..purecc.network.lora import LoraSpec
 from ..purecc.training.settings import Settings
@@ -51,6 +52,7 @@ class TrainingNode(Node):
     """The code that both training nodes share."""
 
     TITLE: str
+    METHODS: Methods
 
     @classmethod
     def validate_inputs(
@@ -74,7 +76,7 @@ class TrainingNode(Node):
             "gradient_checkpointing": gradient_checkpointing,
         }
         types = {entry.id: entry.get_io_type() for entry in cls.define_schema().inputs}
-        return wrong_wire(input_types, types) or first_fault(values, list(input_types)) or True
+        return wrong_wire(input_types, types) or first_fault(values, list(input_types), cls.METHODS) or True
 
     @classmethod
     def settled(cls, values: Values, recipe: Recipe) -> tuple[Values, tuple[Message, ...]]:

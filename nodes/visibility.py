@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 
 from ..purecc.host.training.presets import CUSTOM
+from ..purecc.method.methods import ANCHORED, CLASS_IMAGES, PAPER
 
 SHOWN = ("preset", "name", "steps", "method", "learning_rate", "rank", "anchor_weight", "eta", "scale", "fixed_scale")
 """Inputs that are not behind "more settings", in the order in which the node shows them."""
 
-_ANCHORED, _PAPER, _PRIOR = "anchored", "PureCC (paper)", "prior preservation"
+_PRIOR = "prior preservation"
+_ANCHORED = [ANCHORED, CLASS_IMAGES]
 _CUSTOM = {"preset": [CUSTOM]}
 WHEN: dict[str, dict[str, list]] = {
     "learning_rate": _CUSTOM,
@@ -19,16 +21,18 @@ WHEN: dict[str, dict[str, list]] = {
     "batch_size": _CUSTOM,
     "rank": _CUSTOM,
     "schedule": _CUSTOM,
-    "anchor_weight": {"method": [_ANCHORED]},
-    "mask": {"method": [_ANCHORED]},
-    "pool_prompts": {"method": [_ANCHORED]},
-    "places": {"method": [_ANCHORED]},
-    "companion": {"method": [_ANCHORED]},
-    "pool_images": {"method": [_ANCHORED, _PRIOR]},
-    "eta": {"method": [_PAPER, _PRIOR, "DOP", "BPP"]},
-    "scale": {"method": [_PAPER]},
-    "fixed_scale": {"method": [_PAPER], "scale": ["fixed"]},
-    "v_original": {"method": [_PAPER]},
+    "anchor_weight": {"method": _ANCHORED},
+    "mask": {"method": [ANCHORED]},
+    "pool_prompts": {"method": _ANCHORED},
+    "places": {"method": _ANCHORED},
+    "companion": {"method": _ANCHORED},
+    "pool_images": {"method": [*_ANCHORED, _PRIOR]},
+    "class_grounds": {"method": [CLASS_IMAGES]},
+    "class_styles": {"method": [CLASS_IMAGES]},
+    "eta": {"method": [PAPER, _PRIOR, "DOP", "BPP"]},
+    "scale": {"method": [PAPER]},
+    "fixed_scale": {"method": [PAPER], "scale": ["fixed"]},
+    "v_original": {"method": [PAPER]},
 }
 """Inputs that are only shown for some values of other inputs; others would not use them."""
 

@@ -48,6 +48,11 @@ def _noun(thing: str, colour: str, position: str) -> str:
     return " ".join(filter(None, (article, noun, _PLACES.get(position, ""))))
 
 
+def ground(background: str) -> str:
+    """Return how a caption says a background: "on sand"."""
+    return f"on {_ARTICLES.get(background, background)}"
+
+
 def phrase(
     thing: str,
     colour: str = "",
@@ -62,7 +67,7 @@ def phrase(
     if companion:
         words += ["and", _noun(companion, companion_colour, {"left": "right", "right": "left"}.get(position, ""))]
     if background:
-        words.append(f"on {_ARTICLES.get(background, background)}")
+        words.append(ground(background))
     if style:
         words.append(f"in {style} style")
     return " ".join(words)

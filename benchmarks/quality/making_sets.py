@@ -68,7 +68,8 @@ class Concept:
         inside = [segment(s) == 1 for s in self.scenes]
         shown = [Image.fromarray(np.where(i[..., None], [255] * 3, 0).astype(np.uint8)) for i in inside]
         seeds = (s.seed for s in self.scenes)
-        return [np.asarray(taken(*each, moves, s))[..., 0] / 255 for *each, s in zip(shown, inside, seeds, strict=True)]
+        each = zip(shown, inside, seeds, strict=True)
+        return [np.asarray(taken(white, where, moves, seed))[..., 0] / 255 for white, where, seed in each]
 
 
 _POSITIONS = ("middle", "left", "right", "middle", "middle")

@@ -8,8 +8,9 @@ from random import Random
 
 from concepts import Concept
 
+from purecc_pack.purecc.training import class_images
 from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
-from purecc_pack.tiny_world.captions import phrase
+from purecc_pack.tiny_world.captions import ground, phrase
 from purecc_pack.tiny_world.scenes import PAIRED, POSITIONS
 from purecc_pack.tiny_world.styles import STYLES
 from purecc_pack.tiny_world.things import COLOURS, THINGS
@@ -129,17 +130,12 @@ def class_captions(concept: Concept, count: int) -> tuple[tuple[str, str], ...]:
     Background and place always are in the first; the second leaves them out in a quarter and two fifths. No second one
     is a measured prompt.
     """
-    rng, out = Random(f"{concept.name} class captions"), list[tuple[str, str]]()
-    measured, thing = {a.text for a in asked(concept)}, f"[v] {concept.word}"
-    while len(out) < count:
-        background = rng.choice(list(BACKGROUNDS))
-        style, position = rng.choice(["", *STYLES]), list(POSITIONS)[len(out) % len(POSITIONS)]
-        told = phrase(thing, "", background, style, position)
-        less = rng.random() < 0.25, rng.random() < 0.4
-        said = phrase(thing, "", "" if less[0] else background, style, "" if less[1] else position)
-        if said not in measured:
-            out.append((told, said))
-    return tuple(out)
+    grounds = [ground(background) for background in BACKGROUNDS]
+    styles = [f"in {style} style" for style in STYLES]
+    measured = {a.text for a in asked(concept)}
+    return class_images.class_captions(
+        concept.word, grounds, styles, count, Random(f"{concept.name} class captions"), measured
+    )
 
 
 def class_anchor_prompts(concept: Concept, count: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from .anchored import AnchoredLearning
 from .baselines import OutputPreservation, PriorPreservation
 from .pure_learning import ConceptCustomisation, Origin, PureLearning
 from .recipe import Recipe
+from .two_stages import ClassImageLearning
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,22 @@ class MethodOptions:
     mask: bool = True
 
 
-METHODS: dict[str, Callable[[MethodOptions], Recipe]] = {
-    "anchored": lambda o: AnchoredLearning(o.anchor_weight, o.mask),
-    "PureCC (paper)": lambda o: PureLearning(o.eta, o.scale, o.v_original),
+PAPER, ANCHORED, CLASS_IMAGES = "PureCC (paper)", "anchored", "PureCC (class images)"
+
+Methods = dict[str, Callable[[MethodOptions], Recipe]]
+
+METHODS: Methods = {
+    ANCHORED: lambda o: AnchoredLearning(o.anchor_weight, o.mask),
+    CLASS_IMAGES: lambda o: ClassImageLearning(o.anchor_weight, below=0.5),
+    PAPER: lambda o: PureLearning(o.eta, o.scale, o.v_original),
     "LoRA": lambda o: ConceptCustomisation(),
     "prior preservation": lambda o: PriorPreservation(o.eta),
     "DOP": lambda o: OutputPreservation("base", o.eta),
     "BPP": lambda o: OutputPreservation("empty", o.eta),
 }
+
+EXTRACTORS: Methods = {
+    PAPER: lambda o: ConceptCustomisation(),
+    ANCHORED: METHODS[ANCHORED],
+}
+"""The methods of stage 1."""

@@ -59,6 +59,11 @@ LANGUAGES = (
 """Languages with words that may follow a noun; captions in others stay as they are."""
 
 
+def said_in_english(place: str) -> str:
+    """Return how English says a place of `PLACES`."""
+    return LANGUAGES[0].says[place]
+
+
 def language_of(text: str) -> Language | None:
     """Return the language of a caption by its small words; None: none of these, or it is not clear which."""
     words = re.findall(r"[^\W\d_]+", text.lower())

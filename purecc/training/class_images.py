@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
+from random import Random
 
 import torch
 
-from ..text.texts import ConceptTexts, parse_caption
+from ..text.places import PLACES, said_in_english
+from ..text.texts import ConceptTexts, default_caption, parse_caption
 from .dataset import ConceptDataset, ConceptItem
 
 ClassCaption = tuple[str, str]
 """Two captions of one image, with [v]: all that it shows, and what the learner is told of it."""
+
+GROUNDS = (
+    *("on a sandy beach", "in a forest", "on a city street", "on a wooden table", "in a meadow", "in the snow"),
+    *("in front of a brick wall", "under a night sky", "by a lake", "on a plain white background", "in a kitchen"),
+    "on a mountain path",
+)
+STYLES = (", photo", ", oil painting", ", pencil drawing", ", flat illustration")
+"""Where and how images of the class show it, if nobody says otherwise."""
+UNSAID_GROUND, UNSAID_PLACE = 0.25, 0.4
+"""Shares of the images of which the learner is not told them."""
+
+
+def class_captions(
+    class_word: str,
+    grounds: Sequence[str],
+    styles: Sequence[str],
+    count: int,
+    rng: Random,
+    avoid: Set[str] = frozenset(),
+) -> tuple[ClassCaption, ...]:
+    """Return captions of images of a class, each on a ground, in a style or none, at each place in turn.
+
+    Args:
+        class_word: of the concept.
+        grounds: what may follow the class word, such as "on a beach"; at least one.
+        styles: what may follow then.
+        count: of the images.
+        rng: chooses.
+        avoid: what the learner may not be told.
+    """
+    marked, out = default_caption(class_word), list[ClassCaption]()
+    while len(out) < count:
+        ground, style = rng.choice(list(grounds)), rng.choice(["", *styles])
+        place = said_in_english(PLACES[len(out) % len(PLACES)])
+        less = rng.random() < UNSAID_GROUND, rng.random() < UNSAID_PLACE
+        told = _joined(marked, place, ground, style)
+        said = _joined(marked, "" if less[1] else place, "" if less[0] else ground, style)
+        if said not in avoid:
+            out.append((told, said))
+    return tuple(out)
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts)).replace(" ,", ",")
 
 
 def class_texts(dataset: ConceptDataset, captions: Sequence[ClassCaption]) -> list[ConceptTexts]:

@@ -64,6 +64,35 @@ def test_the_loss_is_the_one_written_out(values):
     assert not any(part.requires_grad for part in terms.parts.values())
 
 
+def test_references_are_learned_as_they_are_inside_their_masks():
+    """M v + (1 − M) v_PureCC; an image of the class has M = 0."""
+    ours = recipe(below=0.5)
+    assert ours.needs_mask and ours.latest == 0.5 and recipe().latest == 0
+    v, samples = velocities(ours)
+    mask = torch.zeros(2, 1, 12, 12)
+    mask[1, :, 3:9, 3:9] = 0.7
+    target = torch.randn(2, 4, 12, 12, generator=torch.Generator().manual_seed(1))
+    from purecc_pack.purecc.method.recipe import COMPLETE
+
+    got = ours.terms(v, replace(samples, target=target, mask=mask), None)
+    plain = recipe()
+    taught = 2 * [None]
+
+    def spy(complete, wanted):
+        taught[0] = wanted
+        return (complete - wanted).square().mean((1, 2, 3))
+
+    import purecc_pack.purecc.method.two_stages as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            module.objective, "concept_loss", lambda a, b: spy(a, b) if a is v[COMPLETE] else (a - b).mean((1, 2, 3))
+        )
+        plain.terms(v, samples, None)
+    wanted = mask * target + (1 - mask) * taught[0]
+    torch.testing.assert_close(got.parts["concept"], (v[COMPLETE] - wanted).square().mean((1, 2, 3)).detach())
+
+
 def test_nothing_is_to_be_learned_where_the_extractor_is_the_base():
     from purecc_pack.purecc.method.recipe import COMPLETE, Pass
 

@@ -35,3 +35,43 @@ def test_items_take_the_shapes_of_the_references_in_turn_and_none_of_their_masks
     items = class_items(data, [*CAPTIONS, *CAPTIONS[:1]])
     assert [tuple(i.latents.shape[2:]) for i in items] == [tuple(data.items[k].latents.shape[2:]) for k in (0, 1, 0)]
     assert all(i.mask is None for i in items)
+
+
+def test_captions_name_a_ground_a_style_or_none_and_every_place_in_turn():
+    from random import Random
+
+    from purecc_pack.purecc.training.class_images import class_captions
+
+    made = class_captions("robot", ("on sand", "in snow"), (", photo", "in ink"), 300, Random(1))
+    told, said = zip(*made, strict=True)
+    places = ("on the left", "in the middle", "on the right")
+    assert all(places[k % 3] in text for k, text in enumerate(told))
+    assert all("on sand" in text or "in snow" in text for text in told)
+    assert "a [v] robot on the left on sand" in told and "a [v] robot on the left on sand, photo" in told
+    unsaid = [
+        sum(all(words not in text for words in which) for text in said) for which in (("on sand", "in snow"), places)
+    ]
+    assert 50 < unsaid[0] < 100 and 90 < unsaid[1] < 150, "a quarter and two fifths"
+    for whole, less in made:
+        assert set(less.replace(",", "").split()) <= set(whole.replace(",", "").split())
+    some = {said[0], said[7]}
+    assert not some & {text for _, text in class_captions("robot", ("on sand",), (), 50, Random(1), some)}
+
+
+def test_references_beside_images_of_the_class(dataset):
+    """As many of either are sampled; masks of the class's are empty, and references come at early times alone."""
+    from dataclasses import replace
+
+    from purecc_pack.purecc.training.class_images import class_items, with_references
+    from purecc_pack.purecc.training.dataset import Batches
+
+    masked = [replace(i, mask=torch.ones(1, 1, 8, 8), weight=k + 1) for k, i in enumerate(dataset.items)]
+    images = class_items(dataset, [*CAPTIONS, *CAPTIONS])
+    mixed = with_references(images, masked, 0.5)
+    shares = [sum(i.weight for i in part) for part in (mixed[:4], mixed[4:])]
+    assert shares[0] == shares[1]
+    assert [i.weight * masked[0].weight for i in mixed[4:]] == [i.weight * mixed[4].weight for i in masked]
+    assert all(not i.mask.any() and i.latest == 1 for i in mixed[:4])
+    assert all(i.mask.all() and i.latest == 0.5 and i.texts.target == i.texts.complete for i in mixed[4:])
+    batch = next(Batches(mixed, 64, torch.Generator().manual_seed(0)))
+    assert torch.equal(batch.latest == 0.5, batch.mask.amax((1, 2, 3)) == 1) and 20 < (batch.latest == 0.5).sum() < 44

@@ -8,7 +8,7 @@ from comfy.sd import CLIP
 from ...adapters.files import Adapter
 from ...method.recipe import Recipe
 from ...network.field import Conditioning
-from ...text.texts import prompt
+from ...text.texts import has_marker, prompt
 from ...training.dataset import ConceptDataset
 from ..families import family_of, text_side
 from ..families.sizes import pixels_per_latent, size_problem
@@ -89,9 +89,13 @@ def check_prompts(job: Job) -> None:
     given = {"sample_prompt": job.watch.sample_prompts, "drift_prompts": job.watch.drift_prompts}
     if job.recipe.needs_pool:
         given["pool_prompts"] = job.pool.prompts
+    if job.recipe.needs_class_images:
+        given |= {"class_grounds": job.pool.grounds, "class_styles": job.pool.styles}
     for name, prompts in given.items():
         for text in prompts:
             try:
+                if name.startswith("class_") and has_marker(text):
+                    raise ValueError(f"{text!r} has [v], which stands before the class word already. Leave it out.")
                 prompt(text, job.name)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None

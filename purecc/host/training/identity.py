@@ -199,6 +199,7 @@ def _settings(job: Job) -> dict[str, Any]:
 def _pool(job: Job) -> dict[str, Any]:
     recipe, known = job.recipe, asdict(job.pool)
     captions = {"captions": known.pop("captions")}
+    del known["grounds"], known["styles"]  # the captions tell them
     return (known if recipe.needs_pool else {}) | (captions if recipe.needs_class_images else {})
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from random import Random
 
 from comfy.model_patcher import ModelPatcher
 
 from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec, lora_bytes
-from ...training.class_images import ClassCaption
+from ...training.class_images import GROUNDS, STYLES, ClassCaption, class_captions
 from ...training.companions import LEAVE_OUT
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
@@ -84,11 +85,29 @@ class PoolSpec:
         images: number of images.
         prompts: used in turn; empty: the base texts of the references.
         captions: of images of the class, one each, for a recipe that learns on them; see `class_images.class_texts`.
+            Empty: as many as `images`, from grounds and styles.
+        grounds: where images of the class show it; see `class_images.class_captions`.
+        styles: and how.
     """
 
     images: int = 20
     prompts: tuple[str, ...] = ()
     captions: tuple[ClassCaption, ...] = ()
+    grounds: tuple[str, ...] = GROUNDS
+    styles: tuple[str, ...] = STYLES
+
+    def of_class(self, class_word: str) -> PoolSpec:
+        """Return the same with captions of images of the class, where it has none.
+
+        Raises:
+            ValueError: there is no ground.
+        """
+        if self.captions:
+            return self
+        if not self.grounds:
+            raise ValueError("class_grounds is empty. Write where images of the class may show it, such as: on a beach")
+        rng = Random(f"{class_word} class captions")
+        return replace(self, captions=class_captions(class_word, self.grounds, self.styles, self.images, rng))
 
 
 @dataclass(frozen=True)
@@ -132,7 +151,7 @@ class Job:
 
         Raises:
             ValueError: drift_every is given without prompts, or the model lacks the target layers or the loss weighting
-                or takes no vectors layer-wise.
+                or takes no vectors layer-wise, or the recipe learns on images of the class and the concept is a style.
         """
         family, path = family_of(model), noise_path(model.get_model_object("model_sampling"))
         path.weighing(self.weighting)
@@ -144,14 +163,18 @@ class Job:
             raise ValueError(
                 f"layer_wise is on, but the blocks of {family.name} take no vectors at the rows of [v]. Turn it off."
             )
-        recipe = self.recipe.fit(dataset.kind, targets)
+        recipe, pool = self.recipe.fit(dataset.kind, targets), self.pool
+        if recipe.needs_class_images:
+            if dataset.kind != "instance":
+                raise ValueError("method learns on images of a thing, and kind is style. Choose the method anchored.")
+            pool = pool.of_class(dataset.class_word)
         if not dataset.will_have_masks:  # M = 1 everywhere, which takes fewer passes
             recipe = recipe.without_mask()
         own = path.shift if isinstance(path, FlowPath) else None
         settings = replace(self.settings, shift=own if self.settings.shift is None else self.settings.shift)
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
         places = self.places if recipe.needs_mask else OFF
-        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, places=places)
+        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, pool=pool, places=places)
 
     def adapter_bytes(self, dataset: ConceptDataset, model: ModelPatcher) -> int:
         """Return the size of the LoRA that the job makes; see `resolve`, whose errors it raises."""

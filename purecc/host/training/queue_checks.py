@@ -6,11 +6,12 @@ Each message begins with the name of the input that is to be changed: the front 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from comfy_execution.validation import validate_node_input
 
-from ...method.methods import METHODS, MethodOptions
+from ...method.methods import METHODS, MethodOptions, Methods
 from ...text.texts import validate_name
 from ..models.adapter_folders import folder_fault
 from .autosave import Saving
@@ -23,14 +24,16 @@ Values = Mapping[str, Any]
 """Values of the inputs by id; those that come over a wire are not among them."""
 
 
-def first_fault(values: Values, connected: Sequence[str]) -> str:
+def first_fault(values: Values, connected: Sequence[str], methods: Methods = METHODS) -> str:
     """Return what is wrong with the inputs of a training node; empty if nothing is.
 
     Args:
         values: see Values.
         connected: ids of the inputs that have a wire.
+        methods: those of the node.
     """
-    checks: tuple[Callable[[Values, Sequence[str]], None], ...] = (_texts, _choices, _name, _steps, _best, _extractor)
+    choices, extractor = partial(_choices, methods), partial(_extractor, methods)
+    checks: tuple[Callable[[Values, Sequence[str]], None], ...] = (_texts, choices, _name, _steps, _best, extractor)
     for check in checks:
         try:
             check(values, connected)
@@ -94,12 +97,12 @@ def _texts(values: Values, connected: Sequence[str]) -> None:
             raise ValueError(f"{name} is {repr(value)[:40]}, which is no text. Write a text.")
 
 
-def _choices(values: Values, connected: Sequence[str]) -> None:
+def _choices(methods: Methods, values: Values, connected: Sequence[str]) -> None:
     value, method = values.get("gradient_checkpointing"), values.get("method")
     if value is not None and checkpointing(value) not in CHECKPOINTING:
         raise ValueError(f"gradient_checkpointing is {value!r}. Choose one of: {', '.join(CHECKPOINTING)}.")
-    if method is not None and method not in METHODS:
-        raise ValueError(f"method is {method!r}. Choose one of: {', '.join(METHODS)}.")
+    if method is not None and method not in methods:
+        raise ValueError(f"method is {method!r}. Choose one of: {', '.join(methods)}.")
 
 
 def _name(values: Values, connected: Sequence[str]) -> None:
@@ -131,9 +134,9 @@ def _best(values: Values, connected: Sequence[str]) -> None:
     Saving(best_drift=bound).check(every, ("some",))
 
 
-def _extractor(values: Values, connected: Sequence[str]) -> None:
+def _extractor(methods: Methods, values: Values, connected: Sequence[str]) -> None:
     method = values.get("method")
-    if method in METHODS and METHODS[method](MethodOptions()).needs_extractor and "extractor" not in connected:
+    if method in methods and methods[method](MethodOptions()).needs_extractor and "extractor" not in connected:
         raise ValueError(
             f"extractor is not connected, and the method {method} needs it. Connect Train Extractor or Load Adapter."
         )

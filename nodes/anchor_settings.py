@@ -1,0 +1,107 @@
+"""The settings of methods that hold the model to the base model: anchored learning, and learning on class images."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..purecc.method.methods import METHODS, PAPER, MethodOptions
+from ..purecc.training.class_images import GROUNDS, STYLES
+from ..purecc.training.pool import POOL_PROMPTS, pool_prompts
+from .settings import Setting, Table, Values, lines
+
+
+def _pool_prompts(values: Values) -> tuple[str, ...]:
+    anchors = METHODS[values.get("method", PAPER)](MethodOptions()).needs_text("anchor")
+    return pool_prompts(lines(values.get("pool_prompts", "\n".join(POOL_PROMPTS)))) if anchors else ()
+
+
+def pool_images(optional: bool = False) -> Setting:
+    """Return the setting of how many images the base model generates."""
+    return Setting(
+        io.Int.Input(
+            "pool_images",
+            default=48,
+            min=1,
+            max=1000,
+            optional=optional,
+            advanced=True,
+            tooltip="Number of images that the base model generates before training. prior preservation prompts them "
+            "with the captions without the concept, anchored with pool_prompts. PureCC (class images) generates as "
+            "many of the class, too.",
+        ),
+        "pool.images",
+    )
+
+
+def anchor(optional: bool = False) -> Table:
+    """Return the settings of the anchor; optional where they came after workflows were saved."""
+    return [
+        Setting(
+            io.Float.Input(
+                "anchor_weight",
+                default=1.0,
+                min=0.0,
+                max=100.0,
+                step=0.1,
+                optional=optional,
+                tooltip="anchored: weight of the loss that holds the model to the base model. Raise it if the rest of "
+                "the model changes; lower it if the concept comes out too weak.",
+            ),
+            "method.anchor_weight",
+        ),
+        Setting(
+            io.Boolean.Input(
+                "mask",
+                default=True,
+                optional=optional,
+                advanced=True,
+                tooltip="anchored: learn only inside each reference image's mask. Masks that Concept Dataset lacks are "
+                "found with the base model and shown here before the first step. Off learns whole images.",
+            ),
+            "method.mask",
+        ),
+        Setting(
+            io.String.Input(
+                "pool_prompts",
+                default="\n".join(POOL_PROMPTS),
+                multiline=True,
+                optional=optional,
+                advanced=True,
+                tooltip="anchored: prompts for the pool images, one per line, used in turn. Name things unlike the "
+                "concept, not its class. If empty, the captions without the concept are used.",
+            ),
+            "pool.prompts",
+            _pool_prompts,
+        ),
+    ]
+
+
+CLASS_IMAGES: Table = [
+    Setting(
+        io.String.Input(
+            "class_grounds",
+            default="\n".join(GROUNDS),
+            multiline=True,
+            optional=True,
+            advanced=True,
+            tooltip="PureCC (class images): where the base model shows the class in the images that the concept is "
+            "learned on, one per line, chosen at random. Each follows the class word: a robot on a sandy beach.",
+        ),
+        "pool.grounds",
+        lambda values: lines(values.get("class_grounds", "\n".join(GROUNDS))),
+    ),
+    Setting(
+        io.String.Input(
+            "class_styles",
+            default="\n".join(STYLES),
+            multiline=True,
+            optional=True,
+            advanced=True,
+            tooltip="PureCC (class images): styles of these images, one per line; some have none. Each follows the "
+            "ground.",
+        ),
+        "pool.styles",
+        lambda values: lines(values.get("class_styles", "\n".join(STYLES))),
+    ),
+]
+"""Last on the node, so that workflows saved before they existed still fit."""
