@@ -20,13 +20,18 @@ from graphs.families import FAMILIES
 
 ROOT = host.ROOT
 FOLDER = ROOT / "workflows"
-RUNS = {"1_try_it": "purecc/", "5_two_stages_try_it": "purecc/two_stages_"}
+RUNS = {
+    "1_try_it": "purecc/",
+    "5_class_images_try_it": "purecc/class_images_",
+    "5_two_stages_try_it": "purecc/two_stages_",
+}
 """The workflows that run here, and how the names of their pictures begin."""
 ROWS = {"references": "reference images", "base": "before", "customised": "after, same seeds"}
 TITLES = {
     "1_try_it": "Try it",
     "3_use_your_concept": "Use your concept",
     "4_two_concepts": "Two concepts",
+    "5_class_images_try_it": "Two stages on class images: try it",
     "5_two_stages_sd35": "The paper's two stages: SD 3.5",
     "5_two_stages_try_it": "The paper's two stages: try it",
     "6_measure": "Measure",

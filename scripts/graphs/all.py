@@ -13,11 +13,12 @@ WORKFLOWS: dict[str, Graph] = {
     **{f"2_teach_{family.key}": teach(family) for family in FAMILIES},
     "3_use_your_concept": use.use(),
     "4_two_concepts": use.two(),
+    "5_class_images_try_it": two_stages.class_images(),
     "5_two_stages_sd35": two_stages.sd35(),
     "5_two_stages_try_it": two_stages.try_it(),
     "6_measure": measure.measure(),
 }
-"""The gallery sorts by name: try it, teach, use, two, the paper's two stages, measure."""
+"""The gallery sorts by name: try it, teach, use, two, two stages, measure."""
 
 FACE, STYLE = "Face or character LoRA", "LoRA of a style"
 

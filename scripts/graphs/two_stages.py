@@ -1,10 +1,10 @@
-"""The paper's two stages: an extractor, then pure learning with λ*."""
+"""Two stages, an extractor and then pure learning: the paper's, with λ*, and on images of the class."""
 
 from .describe import Column, Graph, Node, note
 from .families import SD35
 from .parts import compare
 from .teach import FOLDER, files_note, images_note
-from .try_it import BASE, DRIFT, PROMPT, SAMPLING, SIZE, save
+from .try_it import BASE, DRIFT, PROMPT, SAMPLING, SIZE, TRAINING, save
 
 TINY = {
     "steps": 300,
@@ -20,32 +20,66 @@ TINY = {
 """What suits the embedded base model."""
 
 
-def stages(base: dict, dataset: Node, names: tuple[str, str], training: dict, overwrite: bool) -> dict[str, Node]:
+PAPER = (
+    "Stage 1 learns what the reference images have in common: the concept, and everything else they share. The "
+    "extractor is not for generating; it guides stage 2.",
+    "A new LoRA learns the concept. At every step the extractor gives the concept's direction, λ\\* sets how far to go "
+    "along it, and the loss pulls back movement in other directions.",
+)
+"""What the paper's stages do."""
+
+GROUNDS = """on red stripes
+on blue dots
+on grass
+on sand
+on a night sky
+on bricks
+on snow
+on waves"""
+STYLES = """in flat style
+in photo style
+in ink style
+in pixel style"""
+PURE = {**TRAINING, "steps": 100, "places": "auto"}
+CLASS_IMAGES = (
+    {**PURE, "method": "anchored"},
+    {
+        **PURE,
+        **{"method": "PureCC (class images)", "learning_rate": 0.004, "embedding_learning_rate": 0.02},
+        **{"class_grounds": GROUNDS, "class_styles": STYLES},
+    },
+)
+"""Values of the two nodes that learn on images of the class, as measured on the embedded base model."""
+
+
+def stages(
+    base: dict,
+    dataset: Node,
+    names: tuple[str, str],
+    training: tuple[dict, dict],
+    overwrite: bool,
+    said: tuple[str, str] = PAPER,
+) -> dict[str, Node]:
     """Return the nodes of both stages.
 
     Args:
         base: what feeds the inputs model, clip and vae.
         dataset: Concept Dataset.
         names: of the extractor and the adapter.
-        training: values of both training nodes.
+        training: values of the training nodes.
         overwrite: of Save Adapter.
+        said: notes on the stages.
     """
-    first, second = ({**training, "name": name} for name in names)
+    first, second = ({**values, "name": name} for values, name in zip(training, names, strict=True))
     saved = {"overwrite": overwrite}
     return {
         "dataset": dataset,
-        "stage_1": note(
-            "Stage 1 learns what the reference images have in common: the concept, and everything else they share. The "
-            "extractor is not for generating; it guides stage 2."
-        ),
+        "stage_1": note(said[0]),
         "extract": Node("PureCCTrainExtractor", first, {**base, "dataset": "dataset.dataset"}),
-        "stage_2": note(
-            "A new LoRA learns the concept. At every step the extractor gives the concept's direction, λ\\* sets how "
-            "far to go along it, and the loss pulls back movement in other directions."
-        ),
+        "stage_2": note(said[1]),
         "learn": Node(
             "PureCCPureLearning",
-            {**second, "method": "PureCC (paper)"},
+            second,
             {**base, "dataset": "dataset.dataset", "extractor": "extract.extractor"},
         ),
         "save_extractor": Node("PureCCSaveAdapter", saved, {"adapter": "extract.extractor"}, "Save the extractor"),
@@ -66,32 +100,60 @@ def columns(first: list[str], dataset: list[str], last: list[str], pictures: lis
     ]
 
 
+def paper(training: dict) -> tuple[dict, dict]:
+    """Return the values of the paper's two nodes."""
+    return training, {**training, "method": "PureCC (paper)"}
+
+
 def try_it() -> Graph:
-    """Return the workflow on the embedded base model."""
+    """Return the paper's workflow on the embedded base model."""
+    return _try_it(
+        "**PureCC as in the paper, in two stages**, on the small base model included in this pack. Press Run; it takes "
+        "a few minutes on two CPU cores.\n\nThe base model has never seen this robot. All five images have the *same "
+        "red striped background*, which no caption mentions.",
+        "two_stages",
+        paper(TINY),
+        "Loss, λ* and drift",
+    )
+
+
+def class_images() -> Graph:
+    """Return the workflow on images of the class, on the embedded base model."""
+    return _try_it(
+        "**PureCC on class images, in two stages**, on the small base model included in this pack. Press Run; it takes "
+        "a few minutes on two CPU cores.\n\nThe base model has never seen this robot. All five images have the *same "
+        "red striped background*, which no caption mentions.",
+        "class_images",
+        CLASS_IMAGES,
+        "Loss and drift",
+        (
+            "Stage 1 learns the concept inside the masks. What all images share around it can still come along.",
+            "A new LoRA learns what the extractor adds to robots that the base model generates, on other backgrounds "
+            "and in other places. Of the reference images it sees details alone, so the background stays out.",
+        ),
+    )
+
+
+def _try_it(about: str, prefix: str, training: tuple[dict, dict], curves: str, said: tuple[str, str] = PAPER) -> Graph:
     dataset = Node(
         "PureCCConceptDataset",
         {"class_word": "robot", "resolution": 96},
         {"vae": "tiny.VAE", "images": "concept.images", "captions": "concept.captions"},
     )
     nodes = {
-        "about": note(
-            "**PureCC as in the paper, in two stages**, on the small base model included in this pack. Press Run; it "
-            "takes a few minutes on two CPU cores.\n\nThe base model has never seen this robot. All five images have "
-            "the *same red striped background*, which no caption mentions.",
-            190,
-        ),
+        "about": note(about, 190),
         "tiny": Node("PureCCTinyCheckpoint"),
         "concept": Node("PureCCExampleConcept"),
-        "references": save("two_stages_references", "concept.images", "The five reference images"),
-        **stages(BASE, dataset, ("two_stages_extractor", "two_stages_robot"), TINY, True),
-        "drawn_curves": save("two_stages_curves", "curves.IMAGE", "Loss, λ* and drift"),
+        "references": save(f"{prefix}_references", "concept.images", "The five reference images"),
+        **stages(BASE, dataset, (f"{prefix}_extractor", f"{prefix}_robot"), training, True, said),
+        "drawn_curves": save(f"{prefix}_curves", "curves.IMAGE", curves),
         "compare": Node(
             compare(sampling=SAMPLING),
             {"text": PROMPT, **SIZE},
             {**BASE, "adapter": "learn.adapter"},
         ),
-        "before": save("two_stages_base", "compare.before", "Before: the base model"),
-        "after": save("two_stages_customised", "compare.after", "After: this one robot"),
+        "before": save(f"{prefix}_base", "compare.before", "Before: the base model"),
+        "after": save(f"{prefix}_customised", "compare.after", "After: this one robot"),
     }
     return Graph(
         nodes,
@@ -111,7 +173,7 @@ def sd35() -> Graph:
         **SD35.loaders,
         "how": images_note(),
         "photos": Node("PureCCImageFolder", {"folder": FOLDER}),
-        **stages(SD35.base, dataset, (f"{FOLDER}_extractor", FOLDER), {"preset": "paper"}, False),
+        **stages(SD35.base, dataset, (f"{FOLDER}_extractor", FOLDER), paper({"preset": "paper"}), False),
         "drawn_curves": save(f"{FOLDER}_curves", "curves.IMAGE", "Loss and λ*"),
         "compare": Node(
             compare(SD35.latent, SD35.sampling),

@@ -29,7 +29,7 @@ LOADED = {
     "4_two_concepts": {"my_concept": "2_teach_sd35", "my_style": None},
     "6_measure": {"my_concept": "2_teach_sd35"},
 }
-TINY = ("1_try_it", "5_two_stages_try_it")
+TINY = ("1_try_it", "5_class_images_try_it", "5_two_stages_try_it")
 TRIGGER_WORD = [f"2_teach_{key}" for key in ("chroma", "flux1_dev", "flux2_klein", "qwen_image", "z_image")]
 SIDE = 64
 
@@ -304,6 +304,7 @@ def test_every_workflow_is_saved_again_as_it_was_loaded(shared_page):
     ("name", "start", "adapters"),
     [
         ("1_try_it", "purecc/", ["quickstart_robot"]),
+        ("5_class_images_try_it", "purecc/class_images_", ["class_images_extractor", "class_images_robot"]),
         ("5_two_stages_try_it", "purecc/two_stages_", ["two_stages_extractor", "two_stages_robot"]),
     ],
 )
