@@ -3,10 +3,10 @@
     COMFYUI_PATH=... python benchmarks/quality/pairs.py sheets [--seeds 0 1]   # numbered pairs in build/quality/pairs
     COMFYUI_PATH=... python benchmarks/quality/pairs.py compare     # labels in results/pairs.txt -> results/pairs.md
 
-The pairs are of the second claim: plain LoRA and two stages on class images, `EACH` prompts of every set and seed. Sides
-are drawn at random; the judge, a vision-language model, sees neither the method nor the seed. The question: which image
-shows the right thing (this individual with its marks), once, where it was asked for, on the ground that was asked for? A
-line of results/pairs.txt is a number and a (left), b (right) or = (neither is better).
+The pairs are of the second claim: plain LoRA and two stages on class images, `EACH` prompts of every set and seed.
+Sides are drawn at random; the judge, a vision-language model, sees neither the method nor the seed. The question: which
+image shows the right thing (this individual with its marks), once, where it was asked for, on the ground that was asked
+for? A line of results/pairs.txt is a number and a (left), b (right) or = (neither is better).
 """
 
 from __future__ import annotations
@@ -56,13 +56,12 @@ def sheets(seeds: Sequence[int]) -> None:
     from concepts import CONCEPTS
     from PIL import Image, ImageDraw
     from prompts import asked
-    from run import RESULTS, STATE
+    from run import RESULTS, STATE, tasks
 
     from purecc_pack.tiny_world.scenes import draw
 
-    world = World(STATE)
-    found = sorted({f.parent.name for f in (STATE / PHASE).glob(f"*/{PAIR[1]}-{seeds[-1]}.pt")})
-    rows = list(chosen(found, seeds))
+    world, sets = World(STATE), [task.concept for task in tasks(PHASE, [], [], [0])]
+    rows = list(chosen(sets, seeds))
 
     def image(row: dict, method: str) -> Image.Image:
         drawn = torch.load(STATE / PHASE / row["concept"] / f"{method}-{row['seed']}.pt", weights_only=True)
@@ -83,7 +82,7 @@ def sheets(seeds: Sequence[int]) -> None:
                 out.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x + k * (SIDE + 2), y + 16))
         out.save(folder / f"{start // a_sheet:02}.png")
     (RESULTS / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} pairs of {', '.join(found)} in {folder}")
+    print(f"{len(rows)} pairs of {', '.join(sets)} in {folder}")
 
 
 def compare() -> None:
