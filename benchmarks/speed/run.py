@@ -7,6 +7,9 @@
 
 Each contestant has a process of its own, which loads nothing that it does not need. Rows go to results/speed.jsonl
 (small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
+
+Where a machine is lent for minutes, --budget SECONDS shares them among the contestants: no row begins later, rows of
+this device that are in the file already are not measured again, and --out names another file.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -62,8 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.who = options.who or list(CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE)
     if len(options.who) == 1:
         return _contest(options)
-    lines = [[sys.executable, __file__, *given, "--who", who] for who in options.who]
-    raise SystemExit(max([subprocess.run(line, check=False).returncode for line in lines]))
+    ends = time.monotonic() + (options.budget or 0)
+    codes = []
+    for number, who in enumerate(options.who):
+        share = (ends - time.monotonic()) / (len(options.who) - number)
+        own = ["--budget", f"{max(share, 1):.0f}"] if options.budget else []
+        codes.append(subprocess.run([sys.executable, __file__, *given, *own, "--who", who], check=False).returncode)
+    raise SystemExit(max(codes))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,11 +88,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--prepare", action="store_true", help="make masks and pool as a user's run does, and time it")
     parser.add_argument("--whole-steps", type=int, default=400, help="steps of each stage of a whole run")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="no row begins later; known rows are left out")
+    parser.add_argument("--out", type=Path, help="file of the rows")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="of the checkpoint")
     return parser.parse_args(arguments)
 
 
 def _contest(options: argparse.Namespace) -> None:
+    began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
     (who,), failed = options.who, []
@@ -91,15 +103,20 @@ def _contest(options: argparse.Namespace) -> None:
     setup = Setup(size, device, options.folder, options.prepare, options.whole_steps)
     contestant = getattr(importlib.import_module(f"speed.{module}"), name)(setup)
     common = {"ceiling": clock.ceiling(device, size.dtype), "about": _about(device)}
-    out = options.folder / "small.jsonl" if options.small else RESULTS
+    out = options.out or (options.folder / "small.jsonl" if options.small else RESULTS)
+    known = known_rows(out, common["about"]) if options.budget else set()
     gc.collect()
     gc.freeze()  # what is loaded by now stays, and need not be looked at in every collection
     for shape, stage, setting in _rows(contestant, options, size, device):
         title = f"{who}, {stage}, {setting}, {shape.pixels} px x {shape.batch}"
+        if title in known or (options.budget and time.monotonic() - began > options.budget):
+            print(f"{title}: {'there already' if title in known else 'no time left'}", flush=True)
+            continue
         try:
             setting, found = contestant.measure(stage, setting, shape)
             steps = options.whole_steps if who == "whole run" else 1
             line = {"who": who, "stage": stage, "setting": setting, **row(stage, size, shape, steps, found), **common}
+            line["title"] = title
             out.parent.mkdir(parents=True, exist_ok=True)
             with out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -123,6 +140,13 @@ def _rows(contestant: Any, options: argparse.Namespace, size: Size, device: torc
         for stage, setting in cases:
             if setting in (options.settings or [setting]) and stage in (options.stages or [stage]):
                 yield shape, stage, setting
+
+
+def known_rows(file: Path, about: dict[str, str]) -> set[str]:
+    """Return the titles of a file's rows that were measured on the same device with the same versions."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    return {r["title"] for r in rows if r["about"] == about and "title" in r}
 
 
 def _asked(options: argparse.Namespace, case: tuple[str, str]) -> bool:

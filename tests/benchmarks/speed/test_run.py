@@ -110,6 +110,19 @@ def test_masks_and_pool_may_stand_in(speed, folder):
     assert not {"masks", "pool"} & set(found["parts"]) and found["seconds"] > 0
 
 
+def test_a_budget_begins_no_row_late_and_none_twice(speed, folder, tmp_path, capsys):
+    out = tmp_path / "rows.jsonl"
+    given = ["--small", "--folder", str(folder), "--who", "ours", "--settings", "fast", "--out", str(out)]
+    speed.main([*given, "--stages", "plain LoRA", "--budget", "600"])
+    first = out.read_text(encoding="utf-8")
+    assert len(first.splitlines()) == 1
+    speed.main([*given, "--stages", "plain LoRA", "--budget", "600"])
+    assert "plain LoRA, fast, 64 px x 2: there already" in capsys.readouterr().out
+    speed.main([*given, "--stages", "extractor", "--budget", "1e-6"])
+    assert "extractor, fast, 64 px x 2: no time left" in capsys.readouterr().out
+    assert out.read_text(encoding="utf-8") == first
+
+
 def test_a_row_that_fails_costs_no_other(speed, folder, monkeypatch):
     from speed import ours
 
