@@ -142,7 +142,7 @@ def _rows(contestant: Any, options: argparse.Namespace, size: Size, device: torc
                 yield shape, stage, setting
 
 
-def known_rows(file: Path, about: dict[str, str]) -> set[str]:
+def known_rows(file: Path, about: object) -> set[str]:
     """Return the titles of a file's rows that were measured on the same device with the same versions."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     rows = [json.loads(line) for line in lines]
