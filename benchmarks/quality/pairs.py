@@ -111,7 +111,8 @@ def compare() -> None:
     for name in names:
         mine = [k for k in keys if name in ("all", k[0])]
         counts = [sum(row_of[k]["better"] == who for k in mine) for who in (PAIR[1], PAIR[0], "")]
-        cells.append([name, len(mine), *counts, bootstrap(keys, won) if name == "all" else f"{won(mine):.2f}"])
+        decided = bootstrap(keys, won) if name == "all" else f"{won(mine):.2f}" if counts[0] + counts[1] else "-"
+        cells.append([name, len(mine), *counts, decided])
     text = (
         "# Pairs, judged blind\n\n"
         f"{len(judged)} pairs of the second claim (`pairs.py`): LoRA and two stages on class images at one prompt and "
