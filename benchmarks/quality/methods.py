@@ -140,7 +140,7 @@ METHODS: dict[str, Method] = {
         stages=Stages("anchored-apart", 0.5),
     ),
     "two-stages-late": Method(
-        "two stages, half the steps each, references at little noise in both",
+        "PureCC (class images), two stages (ours)",
         ClassImageLearning(below=0.5),
         lr=4e-3,
         places=AUTO,

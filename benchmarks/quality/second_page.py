@@ -70,8 +70,9 @@ def main() -> None:
 
     load_pack()
     from concepts import CONCEPTS, PHOTOGRAPHED
+    from methods import METHODS
 
-    runs = ended(rows("second-claim"))
+    runs = ended([{**r, "title": METHODS[r["label"]].title} for r in rows("second-claim")])
     names = sorted({concept for concept, _ in runs.keys})
     seeds = sorted({seed for _, seed in runs.keys})
     made = sorted({r["made"]["processor"] for r in rows("second-claim")})
@@ -104,7 +105,10 @@ def main() -> None:
                 header = [f"{runs.titles[label]}: target", "reached", "aim", ""]
                 text.append(table(header, targets(runs, label)))
     runs.keys = every
-    text += ["## By set\n", *(by_set(runs, name) for name in ("alone", "leak", "follow concept", "follow", "drift"))]
+    text += [
+        "## By set\n",
+        *(by_set(runs, name) for name in ("alone", "fidelity", "near", "leak", "follow concept", "follow")),
+    ]
     text += [table(["set", "what its references share"], [[n, CONCEPTS[n].difficulty] for n in names])]
     (RESULTS / "second-claim.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))
