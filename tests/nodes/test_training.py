@@ -87,7 +87,9 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "loss_weighting": "min-SNR",
     }
     assert fields(STAGE_1, values) == {
-        "job": {"name": "n", "weighting": "min-SNR"},
+        "job": {"name": "n", "weighting": "min-SNR", "places": "auto", "companion": "leave out"},
+        "method": {"anchor_weight": 1.0, "mask": True},
+        "pool": {"images": 48, "prompts": ()},
         "lora": {"rank": 6, "alpha": 3.0, "targets": "all blocks"},
         "settings": {
             "steps": 5,

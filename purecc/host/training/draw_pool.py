@@ -48,12 +48,10 @@ def draw_class(
     Its arguments are those of `draw_pool`.
 
     Raises:
-        ValueError: the job has no captions for them, or an image is not finite.
+        ValueError: an image is not finite.
         OutOfMemory: the device's memory is too small.
     """
     items = class_items(dataset, job.pool.captions)
-    if not items:
-        raise ValueError("This method learns on images of the class, and the job has no captions for them.")
     asked = (), len(items), job.settings.seed + 1  # other noise than the pool's
     return replace(dataset, items=_drawn(assembly, items, asked, on_phase, draws))
 

@@ -39,9 +39,34 @@ def test_other_latents_of_the_references_change_only_how_the_concept_starts(mode
     assert torch.equal(traces[0]["v.extractor.target"], traces[1]["v.extractor.target"])
 
 
-def test_without_captions_it_says_what_is_missing(models, dataset, extractor):
-    with pytest.raises(ValueError, match="has no captions"):
-        runs.customise(models, dataset, job(pool_captions=()), extractor=extractor)
+def test_without_captions_they_come_from_grounds_and_styles_which_cannot_be_empty(models, dataset, extractor):
+    listener = runs.Quiet()
+    runs.customise(models, dataset, job(pool_captions=(), pool_images=5), listener, extractor)
+    assert {values["count"] for name, values in listener.phases if name == "SAMPLE_POOL"} == {5}
+    with pytest.raises(ValueError, match=r"^class_grounds is empty"):
+        runs.customise(models, dataset, job(pool_captions=(), pool_grounds=()), extractor=extractor)
+
+
+def test_references_join_at_little_noise_inside_their_masks(models, dataset, extractor):
+    """Some samples of a step are references, all at t below a half, and their masks are found."""
+    from dataclasses import replace
+
+    from purecc_pack.purecc.method.two_stages import ClassImageLearning
+
+    mask = torch.ones(1, 1, 8, 8)
+    masked = replace(dataset, items=tuple(replace(i, mask=mask) for i in dataset.items))
+    steps = 8
+    given = replace(job(batch=4, steps=steps), recipe=ClassImageLearning(below=0.5), places="off")
+    given = replace(given, watch=replace(given.watch, trace_steps=frozenset(range(1, steps + 1))))
+    out = runs.customise(models, masked, given, extractor=extractor)
+    references = [models.model.model.process_latent_in(i.latents[0]) for i in dataset.items]
+    seen = []
+    for trace in out.traces.values():
+        x0 = trace["x_t"] - trace["t"].view(-1, 1, 1, 1) * trace["target"]
+        for x, t in zip(x0, trace["t"].tolist(), strict=True):
+            seen.append((any(float((x - r).square().mean()) < 1e-4 for r in references), t))
+    times = [t for is_reference, t in seen if is_reference]
+    assert 8 <= len(times) <= 24 and max(times) < 0.5 < max(t for is_reference, t in seen if not is_reference)
 
 
 def test_its_captions_decide_what_a_run_is_and_no_other_s(models, dataset):

@@ -65,12 +65,15 @@ def assert_same(one, two):
 WATCHED = {"drift_every": 2, "drift_prompts": ("a lake",), "sample_every": 4, "accumulation": 2}
 
 
-@pytest.mark.parametrize("method", ["anchored", "PureCC (paper)", "prior preservation", "LoRA", "DOP", "BPP"])
+EVERY = ["anchored", "PureCC (class images)", "PureCC (paper)", "prior preservation", "LoRA", "DOP", "BPP"]
+
+
+@pytest.mark.parametrize("method", EVERY)
 def test_a_run_in_two_pieces_is_a_run_in_one(models, dataset, extractor, folder, method):
     """With trained tokens, layer-wise vectors, accumulation, masks, pool, samples and drift in the way."""
     from purecc_pack.purecc.method.methods import METHODS, MethodOptions
 
-    assert set(METHODS) == {"anchored", "PureCC (paper)", "prior preservation", "LoRA", "DOP", "BPP"}
+    assert set(METHODS) == set(EVERY)
     recipe = METHODS[method](MethodOptions())
     theta1 = extractor if recipe.needs_extractor else None
     watched = WATCHED if method in ("anchored", "PureCC (paper)") else {}
