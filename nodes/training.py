@@ -171,7 +171,8 @@ STAGE_2: Table = [
 
 
 def _options(table: Table, values: Values) -> MethodOptions:
-    return MethodOptions(**fields([e for e in table if isinstance(e, Setting)], values)["method"])
+    chosen = [e for e in table if isinstance(e, Setting) and e.fills.startswith("method.")]
+    return MethodOptions(**fields(chosen, values)["method"])
 
 
 class PureLearning(TrainingNode):
