@@ -227,7 +227,7 @@ def test_the_second_claim_draws_fewer_of_the_same_images(quality, tmp_path, monk
     import prompts
     import samples
 
-    fewer = {"requested": 2, "pair": 1, "unnamed": 1, "class": 1, "unrelated": 1, "unrelated pair": 1}
+    fewer = {"requested": 16, "pair": 1, "unnamed": 1, "class": 1, "unrelated": 1, "unrelated pair": 1}
     monkeypatch.setattr(measuring, "FEWER", fewer)
     monkeypatch.setattr(samples, "SAMPLING_STEPS", 2)
     monkeypatch.setattr(bench, "POOL", 2)
@@ -245,7 +245,7 @@ def test_the_second_claim_draws_fewer_of_the_same_images(quality, tmp_path, monk
     budget = measuring.Budget(2, (1,), True, fewer=True)
     record, _, pictures = world.run(concept, bench.METHODS["lora-token"], 0, budget)
     assert seen and all(of_numbers == texts for of_numbers, texts in seen)
-    assert {step: len(images) for step, images in pictures.items()} == {1: 4, 2: 7}
+    assert {step: len(images) for step, images in pictures.items()} == {1: 18, 2: 21}
     assert "leak other" not in record["curve"][2] and {"follow", "pair", "leak"} <= set(record["curve"][2])
 
 
