@@ -143,7 +143,8 @@ def work(task: Task, finished: set[str]) -> list[dict]:
             steps = round(task.steps * method.stages.share)
             if method.recipe.needs_extractor:
                 extractor = theta1(_world, method.stages.first, concept, task.seed, steps)
-            budget = Budget(steps, tuple(p for p in task.points if p <= steps), task.whole, fewer=task.fewer)
+            points = tuple(p for p in task.points if p <= steps) or (steps,)
+            budget = Budget(steps, points, task.whole, fewer=task.fewer)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
             if key in firsts and not settings:
                 save_extractor(adapter, place_of_theta1(state, key, concept, task.seed, steps))
