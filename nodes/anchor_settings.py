@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 
 from ..purecc.method.methods import METHODS, PAPER, MethodOptions
 from ..purecc.training.class_images import GROUNDS, STYLES
 from ..purecc.training.pool import POOL_PROMPTS, pool_prompts
-from .settings import Setting, Table, Values, lines
+from .settings import Setting, Table, Values, lines, value_of
 
 
 def _pool_prompts(values: Values) -> tuple[str, ...]:
@@ -76,32 +78,25 @@ def anchor(optional: bool = False) -> Table:
     ]
 
 
+def _class_lines(name: str, default: Sequence[str], fills: str, tooltip: str) -> Setting:
+    text = "\n".join(default)
+    entry = io.String.Input(name, default=text, multiline=True, optional=True, advanced=True, tooltip=tooltip)
+    return Setting(entry, fills, lambda values: lines(value_of(entry, values)))
+
+
 CLASS_IMAGES: Table = [
-    Setting(
-        io.String.Input(
-            "class_grounds",
-            default="\n".join(GROUNDS),
-            multiline=True,
-            optional=True,
-            advanced=True,
-            tooltip="PureCC (class images): where the base model shows the class in the images that the concept is "
-            "learned on, one per line, chosen at random. Each follows the class word: a robot on a sandy beach.",
-        ),
+    _class_lines(
+        "class_grounds",
+        GROUNDS,
         "pool.grounds",
-        lambda values: lines(values.get("class_grounds", "\n".join(GROUNDS))),
+        "PureCC (class images): where the base model shows the class in the images that the concept is "
+        "learned on, one per line, chosen at random. Each follows the class word: a robot on a sandy beach.",
     ),
-    Setting(
-        io.String.Input(
-            "class_styles",
-            default="\n".join(STYLES),
-            multiline=True,
-            optional=True,
-            advanced=True,
-            tooltip="PureCC (class images): styles of these images, one per line; some have none. Each follows the "
-            "ground.",
-        ),
+    _class_lines(
+        "class_styles",
+        STYLES,
         "pool.styles",
-        lambda values: lines(values.get("class_styles", "\n".join(STYLES))),
+        "PureCC (class images): styles of these images, one per line; some have none. Each follows the ground.",
     ),
 ]
 """Last on the node, so that workflows saved before they existed still fit."""

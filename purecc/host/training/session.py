@@ -144,14 +144,11 @@ def prepared(
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()
-        sampled = scaled
-        if job.recipe.latest or not job.recipe.needs_class_images:
-            sampled = placed(scaled, job, models.model, listener)
-        if job.recipe.needs_class_images:
+        class_images, latest = job.recipe.needs_class_images, job.recipe.latest
+        sampled = scaled if class_images and not latest else placed(scaled, job, models.model, listener)
+        if class_images:
             drawn = draw_class(assembly, scaled, job, listener.phase, draws)
-            latest = job.recipe.latest
-            mixed = with_references(drawn.items, sampled.items, latest) if latest else drawn.items
-            sampled = replace(scaled, items=mixed)
+            sampled = replace(drawn, items=with_references(drawn.items, sampled.items, latest)) if latest else drawn
         yield Session(models, assembly, scaled, sampled, job, pool, start, resumer)
 
 
