@@ -172,6 +172,12 @@ def wait(page, node: int, condition: str, seconds: float = 300) -> dict:
     return shown(page, node)
 
 
+def wait_for_ink(page, node: int, seconds: float = 60) -> None:
+    """Wait until every plot has a curve to see: the first steps of a long run are a few pixels wide."""
+    seen = f"id => Object.values(({INKED.strip()})(id)).every(count => count > 20)"
+    page.wait_for_function(seen, arg=node, timeout=seconds * 1000)
+
+
 def idle(server, seconds: float = 300) -> None:
     """Wait until a server has nothing more to run: a run ends before the nodes behind the one that trains."""
     end = time.monotonic() + seconds

@@ -113,7 +113,7 @@ def test_the_chart_is_the_history_and_stop_keeps_an_adapter_of_so_many_steps(pag
     plotted = {plot["key"]: [line["points"] for line in plot["lines"]] for plot in running["plots"]}
     drawn = len(plotted["loss"][0])
     assert count - 2 <= drawn and plotted == as_plotted(told["rows"][:drawn]), "what is drawn is the history"
-    assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
+    panels.wait_for_ink(page, node)
     assert text("step", step=running["head"]["step"], total=300) in running["text"]
     assert [width for _, width, _ in running["images"]] == [96, 96]
     assert [alt for alt, *_ in running["images"]] == [text("base"), text("now")]
@@ -156,7 +156,7 @@ def test_pure_learning_shows_the_scale_and_is_stopped_from_the_side_bar(page, se
     band, median = plotted["scale"]
     assert len(band) == len(median) == drawn
     assert all(low <= middle <= high for (_, low, high), (_, middle) in zip(band, median, strict=True))
-    assert all(count > 20 for count in page.evaluate(panels.INKED, node).values())
+    panels.wait_for_ink(page, node)
     opacities = page.evaluate(panels.BAND, [node, "scale"])
     assert opacities and all(30 < opacity < 256 for opacity in opacities), "the band is filled"
     assert tab.inner_text().startswith(f"Pure Learning · learned_{renderer}")
