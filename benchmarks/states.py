@@ -8,7 +8,6 @@ are written without training, and the weights of a base of some size are hashed,
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pack import load_pack  # noqa: E402
 
 load_pack()
 
+import processors  # noqa: E402
 import runs  # noqa: E402
 import torch  # noqa: E402
 
@@ -132,7 +132,7 @@ def main() -> None:
 
         images = [from_pil(image) for image in concept.reference_images()]
         dataset = runs.build(models, images, concept.reference_captions())
-        machine = f"{os.cpu_count()} cores of {platform.processor() or platform.machine()}"
+        machine = f"{os.cpu_count()} cores of {processors.name()}"
         values = {"minutes": MINUTES, "factor": 1 / LARGEST, "share": 100 * LARGEST, "torch": torch.__version__}
         print(PAGE.format(steps=options.steps, machine=machine, **values))
         print("| rank | adapter, MB | state, MB | state / adapter | a step, s | a state, s | every, min | share |")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import platform
 import shutil
 import subprocess
 from pathlib import Path
 
+import processors
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,17 +47,7 @@ def commit() -> str:
 
 def made() -> dict[str, str]:
     """Return what made a row: commit, torch and processor. Rows of two processors are not compared."""
-    return {"commit": commit(), "torch": torch.__version__, "processor": processor()}
-
-
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name with family and model, since clouds give many the same name."""
-    if not cpuinfo.is_file():
-        return platform.processor() or platform.machine()
-    fields = (line.partition(":") for line in reversed(cpuinfo.read_text(encoding="utf-8").splitlines()))
-    known = {name.strip(): value.strip() for name, _, value in fields}
-    more = [f"{word} {known[word]}" for word in ("cpu family", "model") if word in known]
-    return ", ".join((known.get("model name", platform.machine()), *more))
+    return {"commit": commit(), "torch": torch.__version__, "processor": processors.name()}
 
 
 def distance(one: dict, other: dict) -> float:

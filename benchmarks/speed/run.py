@@ -18,7 +18,6 @@ import argparse
 import gc
 import importlib
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ pack.load_pack()
 
 import comfyui_version  # noqa: E402
 import peft  # noqa: E402
+import processors  # noqa: E402
 import torch  # noqa: E402
 from comfy import model_management  # noqa: E402
 
@@ -166,10 +166,7 @@ def _about(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         name = torch.cuda.get_device_name()
     else:
-        info = Path("/proc/cpuinfo")
-        lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-        name = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), platform.machine())
-        name = f"CPU ({name}, threads: {torch.get_num_threads()})"
+        name = f"CPU ({processors.name()}, threads: {torch.get_num_threads()})"
     versions = {"torch": torch.__version__, "peft": peft.__version__, "ComfyUI": comfyui_version.__version__}
     return {"device": name, **versions}
 
