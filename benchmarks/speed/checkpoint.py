@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import comfy.ops
 import comfy.sd
@@ -18,15 +18,8 @@ from comfy.text_encoders.sd3_clip import T5XXLModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from speed.sizes import Size
-
-
-class Models(NamedTuple):
-    """MODEL, CLIP and VAE of the stock checkpoint loader."""
-
-    model: Any
-    clip: Any
-    vae: Any
+from speed.kinds import Kind, Models
+from speed.sizes import Setup, Size
 
 
 def network(size: Size, device: str = "meta") -> Any:
@@ -39,7 +32,7 @@ def network(size: Size, device: str = "meta") -> Any:
     return OpenAISignatureMMDITWrapper(**shape, **options).requires_grad_(False)
 
 
-def write(folder: Path, size: Size, device: torch.device) -> Path:
+def write(folder: Path, size: Size | Kind, device: torch.device) -> Path:
     """Write the checkpoint unless it is there, its weights drawn on the device; return its path."""
     path = folder / f"{size.name.replace(', ', '-').replace(' ', '-')}.safetensors"
     if not path.is_file():
@@ -62,6 +55,12 @@ def load(path: Path, size: Size) -> Models:
         return Models(*comfy.sd.load_checkpoint_guess_config(str(path), **options)[:3])
 
 
+def models(setup: Setup) -> Models:
+    """Return the models of a set-up, from its checkpoint."""
+    path = write(setup.folder, setup.size, setup.device)
+    return setup.size.load(path) if isinstance(setup.size, Kind) else load(path, setup.size)
+
+
 def load_fp8(path: Path):
     """Load MODEL alone, with 8-bit weights."""
     options = {"output_vae": False, "output_clip": False, "model_options": {"dtype": torch.float8_e4m3fn}}
@@ -69,8 +68,11 @@ def load_fp8(path: Path):
         return comfy.sd.load_checkpoint_guess_config(str(path), **options)[0]
 
 
-def shapes(size: Size) -> Iterator[tuple[str, Tensor]]:
-    """Yield the name and a meta tensor of every weight of the checkpoint."""
+def shapes(size: Size | Kind) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and a meta tensor of every weight of the checkpoint; another kind has its network alone."""
+    if isinstance(size, Kind):
+        yield from size.network().state_dict().items()
+        return
     build = {"clip_l": SDClipModel, "clip_g": SDXLClipG, "t5xxl": T5XXLModel}
     options = encoder_options(size)
     parts = {"model.diffusion_model.": network(size), "first_stage_model.": _autoencoder(size)}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "scripts")]
+sys.path[:0] = [str(HERE.parent), *(str(HERE.parents[1] / name) for name in ("scripts", "tests"))]
 
 import pack  # noqa: E402
 
@@ -26,15 +26,23 @@ from torch import Tensor  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from purecc_pack.purecc.host.families.flux import FLUX  # noqa: E402
 from purecc_pack.purecc.host.families.sd3 import SD3  # noqa: E402
+from purecc_pack.purecc.host.families.unet import SDXL  # noqa: E402
+from purecc_pack.purecc.host.models.differentiable import differentiable_operators  # noqa: E402
+from purecc_pack.purecc.network.checkpointing import KeptInputs  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
-from speed import checkpoint  # noqa: E402
+from speed import checkpoint, kinds  # noqa: E402
+from speed.kinds import Kind  # noqa: E402
 from speed.sizes import MEDIUM, Size  # noqa: E402
 from speed.stages import STAGES, Stage  # noqa: E402
 
+FAMILIES = {kinds.SDXL: SDXL, kinds.FLUX_PART: FLUX}
+"""Of the kinds that are not SD3's."""
+
 
 @functools.cache
-def pass_flops(size: Size, pixels: int, gradient: bool, again: bool = False, layers: str = "attention") -> int:
+def pass_flops(size: Size | Kind, pixels: int, gradient: bool, again: bool = False, layers: str = "attention") -> int:
     """Count the floating point operations of one sample through the transformer with a LoRA of rank 4.
 
     Args:
@@ -45,14 +53,15 @@ def pass_flops(size: Size, pixels: int, gradient: bool, again: bool = False, lay
         layers: that the LoRA adapts.
     """
     network = _network(size, layers)
-    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(gradient):
+    counter = FlopCounterMode(display=False)
+    with counter, differentiable_operators(), torch.set_grad_enabled(gradient):
         out = _call(network, size, pixels, 1, attention.attention_pytorch, again)
         if gradient:
             out.sum().backward()
     return counter.get_total_flops()
 
 
-def step_flops(stage: Stage, size: Size, pixels: int, batch: int) -> int:
+def step_flops(stage: Stage, size: Size | Kind, pixels: int, batch: int) -> int:
     """Count the operations of a step's passes through the transformer, nothing computed twice.
 
     What a trained token adds is not counted: passes through two CLIPs and the gradients of the modulations.
@@ -104,21 +113,26 @@ def weight_bytes(size: Size) -> tuple[int, int]:
 
 
 @functools.cache
-def _network(size: Size, layers: str | None) -> Any:
+def _network(size: Size | Kind, layers: str | None) -> Any:
     """Return the transformer, with a LoRA that is on for good."""
-    network = checkpoint.network(size)
+    network = size.network() if isinstance(size, Kind) else checkpoint.network(size)
+    family = FAMILIES.get(size, SD3)
+    if family.in_place:
+        KeptInputs([network])
     if layers is not None:
-        branches = LoraBranches(network, SD3.layers)
+        branches = LoraBranches(network, family.layers)
         branches.add("counted", LoraSpec(targets=layers), seed=0)
         network.on = ExitStack()
         network.on.enter_context(branches.use("counted"))
     return network
 
 
-def _call(network, size: Size, pixels: int, samples: int, attend: Callable, again: bool = False) -> Tensor:
+def _call(network, size: Size | Kind, pixels: int, samples: int, attend: Callable, again: bool = False) -> Tensor:
+    options = {"optimized_attention_override": lambda _, *given, **named: attend(*given, **named)}
+    if isinstance(size, Kind):
+        return network(**size.inputs(samples, pixels), transformer_options=options)
     empty = functools.partial(torch.empty, device="meta", dtype=size.dtype)
     x, t = empty(samples, 16, pixels // 8, pixels // 8), torch.empty(samples, device="meta")
-    options = {"optimized_attention_override": lambda _, *given, **named: attend(*given, **named)}
     network.use_checkpoint = again
     text = {"context": empty(samples, size.text_rows, 4096), "y": empty(samples, size.pooled)}
     return network(x, t, **text, transformer_options=options)

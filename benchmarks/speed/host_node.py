@@ -26,18 +26,25 @@ class HostNode:
 
     def __init__(self, setup: Setup):
         self._setup = setup
-        self._models = checkpoint.load(checkpoint.write(setup.folder, setup.size, setup.device), setup.size)
+        self._models = checkpoint.models(setup)
         utils.set_progress_bar_enabled(False)  # on the console
         clip, captions = self._models.clip, [c.replace("[v] ", "") for c in stages.CAPTIONS]
         with torch.inference_mode():
             self._positive = [clip.encode_from_tokens_scheduled(clip.tokenize(c)) for c in captions]
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
-        """Return the settings and their figures; where memory does not suffice, with checkpointing."""
-        found = self._run(name == "bypass", shape, checkpointing=False)
+        """Return the settings and their figures; with checkpointing where memory does not suffice without it, or
+        where blocks overwrite what their gradient needs, which PyTorch then refuses."""
+        bypass = name == "bypass"
+        try:
+            found = self._run(bypass, shape, checkpointing=False)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            found = Measured(note="overwritten")
         if not found.note:
             return name, found
-        return f"{name}, checkpointed", self._run(name == "bypass", shape, checkpointing=True)
+        return f"{name}, checkpointed", self._run(bypass, shape, checkpointing=True)
 
     def _run(self, bypass: bool, shape: Shape, checkpointing: bool) -> Measured:
         device, dtype = self._setup.device, _TYPES[self._setup.size.dtype]
@@ -48,7 +55,11 @@ class HostNode:
         values |= {"loss_function": "MSE", "algorithm": "LoRA", "training_dtype": dtype, "lora_dtype": dtype}
         values |= {"gradient_checkpointing": checkpointing, "checkpoint_depth": 2, "offloading": False}
         values |= {"quantized_backward": False, "existing_lora": "[None]", "bucket_mode": False, "bypass_mode": bypass}
-        latent = {"samples": torch.randn(len(stages.CAPTIONS), 16, shape.pixels // 8, shape.pixels // 8)}
+        latent = {
+            "samples": torch.randn(
+                len(stages.CAPTIONS), self._setup.size.channels, shape.pixels // 8, shape.pixels // 8
+            )
+        }
         given = {"latents": [latent], "positive": self._positive, **{k: [v] for k, v in values.items()}}
 
         def work() -> None:

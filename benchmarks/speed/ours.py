@@ -32,6 +32,7 @@ from purecc_pack.purecc.training.dataset import ConceptDataset, ConceptItem
 from purecc_pack.purecc.training.history import Step
 from speed import checkpoint, stages
 from speed.clock import Measured, Parts, Steps, capped, forget_peak, held, taken
+from speed.kinds import Kind
 from speed.sizes import Setup, Shape
 from speed.stages import CONFIGURATIONS, STAGES, Configuration
 
@@ -73,8 +74,7 @@ class Ours:
 
     def __init__(self, setup: Setup):
         self.setup = setup
-        self._path = checkpoint.write(setup.folder, setup.size, setup.device)
-        self.models = checkpoint.load(self._path, setup.size)
+        self.models = checkpoint.models(setup)
         self.dataset = functools.cache(self._dataset)
 
     @property
@@ -134,17 +134,20 @@ class Ours:
     @functools.cached_property
     def fp8(self):
         """MODEL with 8-bit weights."""
-        return checkpoint.load_fp8(self._path)
+        return checkpoint.load_fp8(checkpoint.write(self.setup.folder, self.setup.size, self.setup.device))
 
     def _dataset(self, pixels: int) -> tuple[ConceptDataset, float]:
-        """Return random references, and the seconds that encoding them took."""
+        """Return random references, and the seconds that encoding them took; those of another kind are latents."""
+        concept = Concept(stages.CLASS_WORD, stages.KIND)
+        if isinstance(self.setup.size, Kind):
+            return self.setup.size.dataset(pixels, stages.CAPTIONS, concept), 0.0
         generator, parts = torch.Generator().manual_seed(pixels), Parts(self.setup.device)
         images = [torch.rand(1, pixels, pixels, 3, generator=generator) for _ in stages.CAPTIONS]
         left = (torch.arange(pixels) < pixels // 2).float().expand(len(images), pixels, pixels)
         masks = None if self.setup.prepare else [left]
         parts.begin("latents")
         with torch.inference_mode():
-            captions, concept = CaptionInput(stages.CAPTIONS), Concept(stages.CLASS_WORD, stages.KIND)
+            captions = CaptionInput(stages.CAPTIONS)
             dataset = references.build(images, captions, concept, self.models.vae, Cropping(pixels), masks)
         parts.begin("")
         return dataset, parts.seconds["latents"]

@@ -29,7 +29,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent), str(ROOT / "scripts")]
+sys.path[:0] = [str(HERE.parent), str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import pack  # noqa: E402
 
@@ -43,6 +43,7 @@ from comfy import model_management  # noqa: E402
 
 from speed import clock, counting  # noqa: E402
 from speed.clock import Measured  # noqa: E402
+from speed.kinds import KINDS, Kind  # noqa: E402
 from speed.names import ON_A_PROCESSOR  # noqa: E402
 from speed.sizes import MEDIUM, SHORT_T5, SMALL, Setup, Shape, Size  # noqa: E402
 from speed.stages import STAGES  # noqa: E402
@@ -63,7 +64,8 @@ a row and a shape."""
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for; several contestants one after the other."""
     options, given = _options(arguments), list(sys.argv[1:] if arguments is None else arguments)
-    options.who = options.who or list(CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE)
+    everyone = CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE
+    options.who = options.who or list(everyone if options.kind == "sd3.5" else BESIDE[:2])
     if len(options.who) == 1:
         return _contest(options)
     ends = time.monotonic() + (options.budget or 0)
@@ -78,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="small shapes")
+    parser.add_argument(
+        "--kind", choices=["sd3.5", *KINDS], default="sd3.5", help="of model; default: Stable Diffusion 3.5"
+    )
     parser.add_argument(
         "--who", nargs="+", choices=list(CONTESTANTS), help="default: all; on a CPU those that are compared"
     )
@@ -98,6 +103,7 @@ def _contest(options: argparse.Namespace) -> None:
     began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
+    size = KINDS.get(options.kind, size)
     (who,), failed = options.who, []
     module, name = CONTESTANTS[who].split(".")
     setup = Setup(size, device, options.folder, options.prepare, options.whole_steps)
@@ -130,7 +136,7 @@ def _contest(options: argparse.Namespace) -> None:
         raise SystemExit("\n  ".join(["failed:", *failed]))
 
 
-def _rows(contestant: Any, options: argparse.Namespace, size: Size, device: torch.device) -> Iterator[tuple]:
+def _rows(contestant: Any, options: argparse.Namespace, size: Size | Kind, device: torch.device) -> Iterator[tuple]:
     """Yield the shape, stage and setting of each row that is asked for; small images take more steps."""
     slow = device.type == "cpu" and size is not SMALL
     cases = [c for c in contestant.cases if not slow or options.stages or options.settings or _asked(options, c)]
@@ -154,7 +160,7 @@ def _asked(options: argparse.Namespace, case: tuple[str, str]) -> bool:
     return options.who != ["ours"] or case in ON_A_PROCESSOR
 
 
-def row(stage: str, size: Size, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:
+def row(stage: str, size: Size | Kind, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:
     """Return the figures as JSON takes them, with the median of the seconds and the operations of the model in 10¹²."""
     flops = sum(counting.step_flops(STAGES[s], size, shape.pixels, shape.batch) for s in stage.split(", then "))
     figures = {**vars(found), "dtype": str(found.dtype), "each": found.seconds, "tflop": steps * flops / 1e12}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+
+if TYPE_CHECKING:
+    from speed.kinds import Kind
 
 
 class Encoder(NamedTuple):
@@ -54,6 +57,11 @@ class Size:
     dtype: torch.dtype
     pixels: tuple[int, ...]
     pool: int
+
+    @property
+    def channels(self) -> int:
+        """Channels of a latent."""
+        return 16
 
     @property
     def hidden(self) -> int:
@@ -126,14 +134,14 @@ class Setup(NamedTuple):
     """What a contestant is given.
 
     Attributes:
-        size: shapes of its networks.
+        size: shapes of its networks; for ours and the host's trainer also another kind of model.
         device: where it computes.
         folder: of the checkpoint.
         prepare: whether masks and pool of anchored learning are made as for a user, or random ones stand in.
         whole_steps: steps of each stage of a whole run.
     """
 
-    size: Size
+    size: Size | Kind
     device: torch.device
     folder: Path
     prepare: bool = False
