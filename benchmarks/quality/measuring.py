@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from concepts import Concept
-from prompts import FEWER, GROUPS, SHORT, Asked, asked, drift_prompts
+from prompts import FEWER, FEWER_SHORT, GROUPS, SHORT, Asked, asked, drift_prompts
 from samples import CFG, generate
 from torch import Tensor
 
@@ -48,6 +48,11 @@ class Budget:
     def counts(self) -> dict[str, int]:
         """How many prompts of each kind are drawn at the end."""
         return FEWER if self.fewer else GROUPS
+
+    @property
+    def short_counts(self) -> dict[str, int]:
+        """The same on the way."""
+        return FEWER_SHORT if self.fewer else SHORT
 
 
 class Silent:
@@ -105,9 +110,8 @@ class Measuring(Silent):
         if number not in budget.points and not last:
             return
         began = time.perf_counter()
-        short = {group: min(count, budget.counts.get(group, 0)) for group, count in SHORT.items()}
         whole, numbers = self._prompts
-        prompts = whole if last else asked(self._concept, short)
+        prompts = whole if last else asked(self._concept, budget.short_counts)
         rows = [whole.index(a) for a in prompts]
         texts, numbers = [a.text for a in prompts], [numbers[k] for k in rows]
         given = self._branched, self._field, LEARNER, texts, self._seed, numbers, budget.guidance

@@ -27,6 +27,9 @@ FEWER = {"requested": 16, "pair": 8, "unnamed": 16, "class": 8, "unrelated": 18,
 SHORT = {"requested": 16, "unnamed": 12, "class": 8, "other": 8}
 """The same on the way to the last step."""
 
+FEWER_SHORT = {"requested": 16, "unnamed": 8, "class": 4}
+"""The same on the way to the last step of the second claim."""
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -38,7 +38,9 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
 PHASES = ("search", "ablate", "claim", "unseen")
-MORE = ("places", "stages", "second-claim")
+MORE = ("places", "stages")
+"""Measured at the last step alone."""
+SECOND = "second-claim"
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS if key not in LATER]
     else:
-        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, "second-claim": RECLAIMED}
+        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, SECOND: RECLAIMED}
         runs = [(key, key, ()) for key in compared[phase]]
     concepts = {
         "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES,
-        "second-claim": (*PHOTOGRAPHED, *(c for c in CLAIM if c in INDIVIDUALS)),
+        SECOND: (*PHOTOGRAPHED, *(c for c in CLAIM if c in INDIVIDUALS)),
     }.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))  # fmt: skip
     if base and not only:
         concepts = (bases.CONCEPT,)
@@ -91,7 +93,7 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
     when = tuple(points[1:] if base else points[-1:] if phase in MORE else points)
-    whole, fewer = phase != "search", phase == "second-claim"
+    whole, fewer = phase != "search", phase == SECOND
     return [Task(phase, c, s, chosen, steps, when, whole, fewer) for s in seeds for c in names]
 
 
@@ -160,8 +162,8 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
     import bases
     import torch
     from bench import seconds_a_velocity
+    from measuring import Budget
     from methods import METHODS
-    from prompts import FEWER, GROUPS, SHORT
     from samples import BATCH, SAMPLING_STEPS
 
     rate = None
@@ -178,8 +180,9 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
                 torch.set_num_threads(1)
                 rate = seconds_a_velocity(bases.world(base, STATE), BATCH)
             passes = METHODS[key].at(**dict(settings)).recipe.work
-            last = sum((FEWER if task.fewer else GROUPS).values()) * task.whole
-            pictures = sum(SHORT.values()) * (len(task.points) - task.whole) + last
+            budget = Budget(fewer=task.fewer)
+            last = sum(budget.counts.values()) * task.whole
+            pictures = sum(budget.short_counts.values()) * (len(task.points) - task.whole) + last
             total += rate * (passes * task.steps * 4 * 1.5 + 2 * SAMPLING_STEPS * pictures)
     return total
 
@@ -187,7 +190,7 @@ def predicted(pending: list[tuple[Task, set[str]]], known: dict, base: str = "")
 def main() -> None:
     """Run the missing rows of a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=[*PHASES, *MORE, "all"])
+    parser.add_argument("phase", choices=[*PHASES, *MORE, SECOND, "all"])
     parser.add_argument("--base", choices=["tiny", "unet", "flux"], default="", help="see bases.py")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
     parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")

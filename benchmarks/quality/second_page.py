@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts")]
 
-from report import COLUMNS, RESULTS, Runs, by_set, last_step, rows, shared, table  # noqa: E402
-from statistics_of_runs import Figure, bootstrap, mean_of  # noqa: E402
+from report import COLUMNS, RESULTS, Runs, at_levels, by_set, by_steps, last_step, plot, rows, shared, table  # noqa: E402
+from statistics_of_runs import Figure, Key, bootstrap, mean_curve, mean_of  # noqa: E402
 
 LORA, DEFAULT = "lora-token", "anchored-node"
+STEPS = 200
+"""Of a method; those of two stages share them."""
 SHOWN = ("alone", "fidelity", "near", "leak", "follow concept", "follow", "class", "pair", "change", "drift")
 
 
@@ -29,6 +32,54 @@ def above(runs: Runs, label: str, keys: list, parts: float) -> tuple[Figure, Fig
 
     mine, theirs = leak(label), leak(LORA)
     return (lambda ks: mine(ks) / theirs(ks)), (lambda ks: mine(ks) - parts * theirs(ks))
+
+
+def steps_to_half(runs: Runs, label: str, before: int = 0) -> Figure:
+    """Return after how many steps the mean curve is at half of its last fidelity, between steps by straight lines.
+
+    Args:
+        runs: at every step that was measured.
+        label: of a method.
+        before: steps of a first stage, after which there is nothing to use yet.
+    """
+
+    def figure(keys: Sequence[Key]) -> float:
+        curves = runs.curves[label]
+        steps = [0, *sorted(set.intersection(*(set(curves[k]) for k in keys)))]
+        values = [0.0, *mean_curve(curves, keys, "fidelity")]
+        for k, value in enumerate(values[1:]):
+            if value >= values[-1] / 2:
+                part = (values[-1] / 2 - values[k]) / (value - values[k]) if value > values[k] else 0.0
+                return before + steps[k] + part * (steps[k + 1] - steps[k])
+        return float("nan")
+
+    return figure
+
+
+def first_stage(label: str) -> int:
+    """Return the steps of a method's first stage."""
+    from methods import METHODS
+
+    method = METHODS[label]
+    return round(STEPS * method.stages.share) * method.recipe.needs_extractor
+
+
+def over_the_steps(runs: Runs) -> list[str]:
+    """Return the sections on what is reached after how many steps."""
+    halves = []
+    for label in runs.curves:
+        mine, theirs = (steps_to_half(runs, m, first_stage(m)) for m in (label, LORA))
+        less = bootstrap(runs.keys, lambda ks, mine=mine, theirs=theirs: mine(ks) - theirs(ks))
+        halves.append([runs.titles[label], bootstrap(runs.keys, mine), less])
+    return [
+        "## Over the steps\n",
+        "![Drift over fidelity](second-claim.svg)\n",
+        "On the way 28 images are drawn, at the end 72. Of two stages the steps of the second are counted here.\n",
+        by_steps(runs, ("fidelity", "alone", "near", "leak", "drift")),
+        at_levels(runs, "drift"),
+        "Until half of the last fidelity, the first stage counted in:\n",
+        table(["method", "steps", "less LoRA's"], halves),
+    ]
 
 
 def targets(runs: Runs, label: str) -> list[list[object]]:
@@ -72,7 +123,8 @@ def main() -> None:
     from concepts import CONCEPTS, PHOTOGRAPHED
     from methods import METHODS
 
-    runs = ended([{**r, "title": METHODS[r["label"]].title} for r in rows("second-claim")])
+    records = [{**r, "title": METHODS[r["label"]].title} for r in rows("second-claim")]
+    runs = ended(records)
     names = sorted({concept for concept, _ in runs.keys})
     seeds = sorted({seed for _, seed in runs.keys})
     made = sorted({r["made"]["processor"] for r in rows("second-claim")})
@@ -109,6 +161,9 @@ def main() -> None:
         "## By set\n",
         *(by_set(runs, name) for name in ("alone", "fidelity", "near", "leak", "follow concept", "follow")),
     ]
+    curves = Runs(records)
+    text += over_the_steps(curves)
+    plot(curves, RESULTS / "second-claim.svg")
     text += [table(["set", "what its references share"], [[n, CONCEPTS[n].difficulty] for n in names])]
     (RESULTS / "second-claim.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))

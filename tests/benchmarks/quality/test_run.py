@@ -230,6 +230,7 @@ def test_the_second_claim_draws_fewer_of_the_same_images(quality, tmp_path, monk
 
     fewer = {"requested": 16, "pair": 1, "unnamed": 1, "class": 1, "unrelated": 1, "unrelated pair": 1}
     monkeypatch.setattr(measuring, "FEWER", fewer)
+    monkeypatch.setattr(measuring, "FEWER_SHORT", {"requested": 16, "unnamed": 1, "class": 1})
     monkeypatch.setattr(samples, "SAMPLING_STEPS", 2)
     monkeypatch.setattr(bench, "POOL", 2)
     concept = CONCEPTS["fish-3"]

@@ -53,7 +53,7 @@ def test_prompts(concept):
             assert head not in a.named and answer not in a.text.replace("red stripes", "")
         if a.group.startswith("unrelated"):
             assert concept.word not in a.text.split() and a.named["background"]
-    for fewer in (prompts.SHORT, prompts.FEWER):
+    for fewer in (prompts.SHORT, prompts.FEWER, prompts.FEWER_SHORT):
         assert all(a in rows for a in prompts.asked(concept, fewer))
 
 
