@@ -16,8 +16,13 @@ from unittest import mock
 import torch
 from comfy import model_management
 
-from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
+from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory, is_oom
 from speed.sizes import Shape
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 OUT_OF_MEMORY = "out of memory"
 PROCESS = Path("/proc/self")
@@ -96,7 +101,7 @@ class Steps:
             work()
             return Measured(self._laps.seconds, **self._found)
         except Exception as error:
-            if not (model_management.is_oom(error) or isinstance(error, OutOfMemory)):
+            if not (is_oom(error) or isinstance(error, OutOfMemory)):
                 raise
             return Measured(note=OUT_OF_MEMORY)
         finally:
@@ -172,6 +177,16 @@ def held(device: torch.device) -> int:
         return torch.cuda.memory_allocated()
     tensors = [x for x in gc.get_objects() if issubclass(type(x), torch.Tensor) and x.device == device]
     return sum({s._cdata: s.nbytes() for s in (t.untyped_storage() for t in tensors)}.values())
+
+
+def keep_within(free: int) -> None:
+    """Limit what this process may take from now on, in bytes, where the system can: torch then runs out of memory,
+    which is a result, before the system kills the process."""
+    if resource is None or not PROCESS.is_dir():
+        return
+    (line,) = (x for x in (PROCESS / "status").read_text().splitlines() if x.startswith("VmData:"))
+    limit = 1024 * int(line.split()[1]) + free
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 @contextmanager

@@ -56,6 +56,8 @@ CONTESTANTS = {
     "whole run": "ours.WholeRun",
     "accuracy": "accuracy.Accuracy",
 }
+SPARE = 2**30
+"""Bytes of a computer without a GPU that are left to others."""
 BESIDE = ("ours", "TrainLoraNode", "released")
 """By name in the results; those that are compared. Each has `cases`, a stage and a setting a row, and `measure` for
 a row and a shape."""
@@ -178,4 +180,6 @@ def _about(device: torch.device) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    if not torch.cuda.is_available():
+        clock.keep_within(model_management.get_free_memory(torch.device("cpu")) - SPARE)
     main()

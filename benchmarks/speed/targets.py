@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from speed.names import AS_RELEASED, CAPS, LEAN, PAPER, UNTOUCHED, WORK
+from speed.names import ALL_BLOCKS, AS_RELEASED, CAPS, LEAN, PAPER, UNTOUCHED, WORK
 
 GIB, MIB = 2**30, 2**20
+SIZES_OF_RELEASED = ("SD3.5", "small")
+"""How the names of those sizes begin that the released step is run at."""
 
 Row = Mapping[str, Any]
 Line = tuple[str, str, str, str]
@@ -63,8 +65,16 @@ class Rows:
 
 def targets(rows: Sequence[Row]) -> Iterator[Line]:
     """Yield the targets of the device that the rows are of; without rows those of a GPU."""
-    on_processor = any(r["about"]["device"].startswith("CPU") for r in rows)
-    return _on_a_processor(Rows(rows, 1)) if on_processor else _on_a_gpu(Rows(rows, 2))
+    if not any(r["about"]["device"].startswith("CPU") for r in rows):
+        return _on_a_gpu(Rows(rows, 2))
+    released = any(r["size"].startswith(SIZES_OF_RELEASED) for r in rows)
+    return _on_a_processor(Rows(rows, 1)) if released else _other_kinds(Rows(rows, 1))
+
+
+def _other_kinds(rows: Rows) -> Iterator[Line]:
+    """Of models that the released step knows nothing of."""
+    yield rows.faster(f"{ALL_BLOCKS}, beside TrainLoraNode", "TrainLoraNode", ALL_BLOCKS, 1.15)
+    yield rows.throughput(0.7)
 
 
 def _on_a_processor(rows: Rows) -> Iterator[Line]:

@@ -121,3 +121,14 @@ def test_a_processor_has_targets_of_its_own(report):
     assert verdict(report, rows, "*fast*, plain LoRA, all blocks") == ("1.2", "at least 1.15", "met")
     assert verdict(report, rows, "*small*, as released, peak") == ("0.35", "at most 0.333", "missed")
     assert verdict(report, rows, "*fast*, the same with")[2] == "not run"
+
+
+def test_another_kind_is_not_set_beside_the_released_step(report):
+    """Which is written for Stable Diffusion 3 alone."""
+    common = {"batch": 1, "about": {"device": "CPU (A Processor, threads: 1)"}, "size": "SDXL"}
+    rows = [
+        row(who="TrainLoraNode", stage=names.ALL_BLOCKS, setting="bypass", seconds=30.0, **common),
+        row(stage=names.ALL_BLOCKS, seconds=20.0, **common),
+    ]
+    assert verdict(report, rows, "*fast*, plain LoRA, all blocks") == ("1.5", "at least 1.15", "met")
+    assert not any("released" in line[0] for line in report.targets(rows))

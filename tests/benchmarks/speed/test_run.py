@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ import torch
 pytestmark = pytest.mark.slow
 
 
+ROOT = Path(__file__).resolve().parents[3]
 STAGES = ["pure learning, paper", "anchored", "pure learning, layer-wise"]
 WHO = ["ours", "TrainLoraNode", "released", "whole run", "accuracy"]
 CARDS = ("small, 7.2 GiB", "small, fp8, 5 GiB")
@@ -176,3 +180,18 @@ def test_half_precision_throughout(speed, tmp_path, monkeypatch, who):
     chosen = ["--stages", STAGES[2], "--settings", "fast", CARDS[1]] if who == "ours" else []
     found = measure(speed, tmp_path, who, *chosen)
     assert len(found) == 2 and all(r["dtype"] == "torch.bfloat16" and not r["note"] for r in found)
+
+
+def test_memory_runs_out_before_the_system_kills(comfyui):
+    """In a process of its own, which stays limited."""
+    asked = (
+        "import sys; sys.path[:0] = ['benchmarks', 'scripts', 'tests']\n"
+        "import pack; pack.load_pack()\n"
+        "import torch; from speed import clock; from speed.sizes import Shape\n"
+        "clock.keep_within(2**30)\n"
+        "steps = clock.Steps(torch.device('cpu'), Shape(64, 1))\n"
+        "print(repr(steps.measured(lambda: torch.zeros(2**30)).note))\n"
+        "print(torch.zeros(2**25).shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split("\n")[:2] == ["'out of memory'", "torch.Size([33554432])"], done.stderr
