@@ -10,6 +10,9 @@ CARD, FP8 = "small, 7.2 GiB", "small, fp8, 5 GiB"
 CAPS = {CARD: 7.2, FP8: 5.0}
 """GiB of a card."""
 
+LEFT_OUT = "T5's other layers"
+"""Seconds that a released step would take longer with a whole T5, among the details of its row."""
+
 ON_A_PROCESSOR = (
     (AS_RELEASED, "fast"),
     (AS_RELEASED, "small"),

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from speed import released_networks as networks
 from speed import stages
 from speed.clock import Measured, Steps, forget_peak, median_seconds
+from speed.names import LEFT_OUT
 from speed.sizes import Setup, Shape, Size
 
 ETA, SCALE, SHIFT, TIMES, TOKENS = 2.0, 1.0, 3.0, 1000, 77
@@ -59,6 +60,8 @@ class Released:
             "transformers": seconds(lambda: step.gradient(noised)),
             "bare calls of their class": bare,
         }
+        if self._setup.size.left_out:
+            details[LEFT_OUT] = self._setup.size.left_out * seconds(lambda: step.layer_of_t5(shape.batch))
         return name, replace(found, details=details)
 
     def _run(self, step: ReleasedStep, shape: Shape) -> Measured:
@@ -160,6 +163,12 @@ class ReleasedStep:
         sigma = self.sigmas[(u * TIMES).long().clamp(max=TIMES - 1)]
         s = sigma.view(-1, 1, 1, 1).to(x0.dtype)
         return Noised((1 - s) * x0 + s * x1, sigma * TIMES, x1 - x0, context, pooled)
+
+    @torch.no_grad()
+    def layer_of_t5(self, batch: int) -> None:
+        """Run a T5 of one layer on the rows of a step's prompts; of a T5 of more layers all."""
+        rows = torch.randn(4 * batch, TOKENS, self.t5.config.d_model, device=self.device, dtype=self.size.dtype)
+        self.t5(inputs_embeds=rows)
 
     def velocities(self, n: Noised) -> dict[str, Tensor]:
         """Return v for each of PROMPTS: the first two of the trained transformer, the others of the frozen one."""

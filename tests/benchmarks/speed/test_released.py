@@ -65,3 +65,17 @@ def test_a_released_step_trains_its_lora_alone(comfyui):
     assert changed and all(n == "trained" and "lora_B" in k for n, k in changed)
     blocks = {k.split(".")[1] for _, k in changed}
     assert blocks == {"0", "1"} and not any("attn2" in k for _, k in changed)
+
+
+def test_layers_of_t5_that_were_left_out_are_timed(comfyui, tmp_path):
+    from dataclasses import replace
+
+    from speed.names import LEFT_OUT
+    from speed.released import Released
+    from speed.sizes import SMALL, Setup, Shape
+
+    shape, device = Shape(64, 1), torch.device("cpu")
+    for left_out in (0, 3):
+        setup = Setup(replace(SMALL, left_out=left_out), device, tmp_path)
+        _, found = Released(setup).measure(*Released.cases[0], shape)
+        assert found.details.get(LEFT_OUT, 0.0) >= 0.0 and (LEFT_OUT in found.details) == bool(left_out)
