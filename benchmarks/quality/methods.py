@@ -142,7 +142,7 @@ METHODS: dict[str, Method] = {
     "two-stages-late": Method(
         "PureCC (class images), two stages (ours)",
         ClassImageLearning(below=0.5),
-        lr=4e-3,
+        lr=8e-3,
         places=AUTO,
         companion=LEAVE_OUT,
         stages=Stages("anchored-apart", 0.5),

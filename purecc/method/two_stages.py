@@ -59,8 +59,8 @@ class ClassImageLearning(Recipe):
 
     @property
     def rate_factor(self) -> float:
-        """Four: half of the loss holds it back (measured on PureCC Tiny)."""
-        return 4.0
+        """Eight: half of the loss holds it back (measured on PureCC Tiny)."""
+        return 8.0
 
     @property
     def latest(self) -> float:

@@ -45,7 +45,7 @@ CLASS_IMAGES = (
     {**PURE, "method": "anchored"},
     {
         **PURE,
-        **{"method": "PureCC (class images)", "learning_rate": 0.004, "embedding_learning_rate": 0.02},
+        **{"method": "PureCC (class images)", "learning_rate": 0.008, "embedding_learning_rate": 0.04},
         **{"class_grounds": GROUNDS, "class_styles": STYLES},
     },
 )
