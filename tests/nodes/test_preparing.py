@@ -33,8 +33,11 @@ def test_a_dataset_tells_of_every_image(models, told, monkeypatch):
     assert now[-1] == [] and [p["key"] for p in told[-1][1]["phases"]] == ["phase_read_images", "phase_encode_images"]
 
 
-def test_many_images_are_told_seldom(models, told):
+def test_many_images_are_told_seldom(models, told, monkeypatch):
     """Every phase when it begins, and the end."""
+    from purecc_pack.purecc.host.ui import preparing
+
+    monkeypatch.setattr(preparing, "INTERVAL", 3600.0)
     dataset(models)
     assert len(told) == 3
 
