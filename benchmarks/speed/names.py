@@ -10,6 +10,9 @@ CARD, FP8 = "small, 7.2 GiB", "small, fp8, 5 GiB"
 CAPS = {CARD: 7.2, FP8: 5.0}
 """GiB of a card."""
 
+GIB = 2**30
+USERS = "GiB of the user's models"
+"""Among the details of a row of ours: what MODEL, CLIP and VAE take beside what training takes."""
 LEFT_OUT = "T5's other layers"
 """Seconds that a released step would take longer with a whole T5, among the details of its row."""
 

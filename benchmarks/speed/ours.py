@@ -16,6 +16,7 @@ from unittest import mock
 import torch
 from comfy import model_management
 from comfy.model_base import BaseModel
+from torch import nn
 
 from purecc_pack.purecc.adapters import files
 from purecc_pack.purecc.adapters.files import Adapter
@@ -32,7 +33,8 @@ from purecc_pack.purecc.training.dataset import ConceptDataset, ConceptItem
 from purecc_pack.purecc.training.history import Step
 from speed import checkpoint, stages
 from speed.clock import Measured, Parts, Steps, capped, forget_peak, held, taken
-from speed.kinds import Kind
+from speed.kinds import Kind, Models
+from speed.names import GIB, USERS
 from speed.sizes import Setup, Shape
 from speed.stages import CONFIGURATIONS, STAGES, Configuration
 
@@ -69,6 +71,14 @@ class Listener:
         self._on_step(step)
 
 
+def users_bytes(models: Models) -> int:
+    """Return the bytes of the user's models, which stay as they are while the private copy trains."""
+    modules = [models.model.model, getattr(models.clip.cond_stage_model, "module", models.clip.cond_stage_model)]
+    modules += [] if models.vae is None else [models.vae.first_stage_model]
+    tensors = [w for m in modules if isinstance(m, nn.Module) for w in (*m.parameters(), *m.buffers())]
+    return sum({w.untyped_storage()._cdata: w.untyped_storage().nbytes() for w in tensors}.values())
+
+
 class Ours:
     """Every stage in every configuration that is for it. Each row is a run of its own."""
 
@@ -89,7 +99,8 @@ class Ours:
         listener = Listener(self.setup.device, lambda step: steps.finished())
         given = stage, CONFIGURATIONS[name], dataset, listener, self.theta1(stage)
         found = steps.measured(functools.partial(self.run, *given, steps=steps.total, batch=shape.batch))
-        parts, details = {"latents": seconds, **listener.parts.seconds}, {"plan": listener.plan}
+        parts = {"latents": seconds, **listener.parts.seconds}
+        details = {"plan": listener.plan, USERS: users_bytes(self.models) / GIB}
         note = "; ".join(filter(None, (found.note, *listener.notes)))
         return name, replace(found, dtype=listener.dtype, parts=parts, details=details, note=note)
 

@@ -14,7 +14,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
-from speed.targets import GIB, Row, targets  # noqa: E402
+from speed.names import GIB  # noqa: E402
+from speed.targets import Row, targets  # noqa: E402
 
 BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 NOTHING = """No GPU was at hand when this was written, so **there are no figures of speed or memory yet**. Every part of

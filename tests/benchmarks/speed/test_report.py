@@ -121,6 +121,9 @@ def test_a_processor_has_targets_of_its_own(report):
     assert verdict(report, rows, "*fast*, plain LoRA, all blocks") == ("1.2", "at least 1.15", "met")
     assert verdict(report, rows, "*small*, as released, peak") == ("0.35", "at most 0.333", "missed")
     assert verdict(report, rows, "*fast*, the same with")[2] == "not run"
+    assert verdict(report, rows, "the same without the user's own")[2] == "not run"
+    rows[1]["details"] = {names.USERS: 3.0}
+    assert verdict(report, rows, "the same without the user's own") == ("0.2", "at most 0.333", "met")
     rows[2]["details"] = {names.LEFT_OUT: 9.0}
     assert verdict(report, rows, "*fast*, as released")[0] == "1.5", "with the layers of T5 that were left out"
 
