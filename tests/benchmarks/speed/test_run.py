@@ -182,6 +182,19 @@ def test_half_precision_throughout(speed, tmp_path, monkeypatch, who):
     assert len(found) == 2 and all(r["dtype"] == "torch.bfloat16" and not r["note"] for r in found)
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="the peak of a process is read from Linux")
+def test_what_an_earlier_row_freed_is_no_peak_of_the_next(comfyui):
+    from speed import clock
+
+    device = torch.device("cpu")
+    small = [torch.ones(2**14) for _ in range(2**13)]  # half a gigabyte in pieces that malloc keeps
+    before = clock.taken(device)["peak"]
+    kept = small[::1024]
+    del small
+    clock.forget_peak(device)
+    assert clock.taken(device)["peak"] < before - 2**28 and len(kept) == 8
+
+
 def test_memory_runs_out_before_the_system_kills(comfyui):
     """In a process of its own, which stays limited."""
     asked = (
