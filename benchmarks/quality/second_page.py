@@ -64,13 +64,17 @@ def first_stage(label: str) -> int:
     return round(STEPS * method.stages.share) * method.recipe.needs_extractor
 
 
+def less(left: Figure, right: Figure) -> Figure:
+    """Return the difference of two figures of the same runs."""
+    return lambda keys: left(keys) - right(keys)
+
+
 def over_the_steps(runs: Runs) -> list[str]:
     """Return the sections on what is reached after how many steps."""
     halves = []
     for label in runs.curves:
         mine, theirs = (steps_to_half(runs, m, first_stage(m)) for m in (label, LORA))
-        less = bootstrap(runs.keys, lambda ks, mine=mine, theirs=theirs: mine(ks) - theirs(ks))
-        halves.append([runs.titles[label], bootstrap(runs.keys, mine), less])
+        halves.append([runs.titles[label], bootstrap(runs.keys, mine), bootstrap(runs.keys, less(mine, theirs))])
     return [
         "## Over the steps\n",
         "![Drift over fidelity](second-claim.svg)\n",

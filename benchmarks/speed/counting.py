@@ -116,7 +116,7 @@ def weight_bytes(size: Size) -> tuple[int, int]:
 def _network(size: Size | Kind, layers: str | None) -> Any:
     """Return the transformer, with a LoRA that is on for good."""
     network = size.network() if isinstance(size, Kind) else checkpoint.network(size)
-    family = FAMILIES.get(size, SD3)
+    family = FAMILIES[size] if isinstance(size, Kind) else SD3
     if family.in_place:
         KeptInputs([network])
     if layers is not None:

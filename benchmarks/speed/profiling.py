@@ -49,7 +49,7 @@ class Operation(NamedTuple):
     """An operation of a step: its name, how often it ran, and seconds in itself alone."""
 
     name: str
-    count: int
+    times: int
     seconds: float
 
 
@@ -99,7 +99,7 @@ def page(size: Size, ceiling: float, found: Mapping[str, tuple[float, list[Opera
         text += [f"| all operations | {sum(o.seconds for o in operations):.3g} | |", ""]
         text += ["| operation | kind | times | s |\n|---|---|---|---|"]
         longest = sorted(operations, key=lambda o: -o.seconds)[:MANY]
-        text += [f"| `{o.name}` | {kind(o.name)} | {o.count} | {o.seconds:.3g} |" for o in longest]
+        text += [f"| `{o.name}` | {kind(o.name)} | {o.times} | {o.seconds:.3g} |" for o in longest]
         text += [""]
     return "\n".join(text)
 

@@ -33,12 +33,13 @@ class Released:
     cases = ((stages.AS_RELEASED, "passes apart"), (stages.AS_RELEASED, "passes joined"))
 
     def __init__(self, setup: Setup):
-        self._setup = setup
+        assert isinstance(setup.size, Size), "it is written for Stable Diffusion 3"
+        self._setup, self._size = setup, setup.size
         self._bare = functools.cache(self._bare_seconds)
 
     @functools.cached_property
     def _step(self) -> ReleasedStep:
-        return ReleasedStep(self._setup.size, self._setup.device)
+        return ReleasedStep(self._size, self._setup.device)
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
         """Return the settings and their figures, the seconds of parts and of bare calls among the details."""
@@ -60,8 +61,8 @@ class Released:
             "transformers": seconds(lambda: step.gradient(noised)),
             "bare calls of their class": bare,
         }
-        if self._setup.size.left_out:
-            details[LEFT_OUT] = self._setup.size.left_out * seconds(lambda: step.layer_of_t5(shape.batch))
+        if self._size.left_out:
+            details[LEFT_OUT] = self._size.left_out * seconds(lambda: step.layer_of_t5(shape.batch))
         return name, replace(found, details=details)
 
     def _run(self, step: ReleasedStep, shape: Shape) -> Measured:
@@ -78,7 +79,7 @@ class Released:
 
     def _bare_seconds(self, shape: Shape) -> float | None:
         """Time two calls without gradient and two with an adapter and its gradient, as many as a step makes."""
-        size, device = self._setup.size, self._setup.device
+        size, device = self._size, self._setup.device
         network = networks.transformer(size, device)
         random = functools.partial(torch.randn, device=device, dtype=size.dtype)
         given = {

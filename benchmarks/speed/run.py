@@ -104,8 +104,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _contest(options: argparse.Namespace) -> None:
     began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
-    size = KINDS.get(options.kind, size)
+    of_sd3 = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
+    size: Size | Kind = KINDS.get(options.kind, of_sd3)
     (who,), failed = options.who, []
     module, name = CONTESTANTS[who].split(".")
     setup = Setup(size, device, options.folder, options.prepare, options.whole_steps)
