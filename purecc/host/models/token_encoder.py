@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -48,17 +47,6 @@ class AnyEncoder:
         self.model = patcher.model
         self._text = embeddings.trainable_text(clip)
         _prepare(self.model, clip, self._text, patcher.load_device)
-
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Compute in bfloat16 where the base does, which reads the text in it; otherwise in float32, as the host does.
-
-        Args:
-            dtype: what the base computes in.
-        """
-        if dtype == torch.bfloat16:
-            for name in (n for n in self._text.encoders if getattr(self.model, n, None) is not None):
-                transformer = getattr(self.model, name).transformer
-                transformer.register_forward_pre_hook(partial(_given_in, dtype), with_kwargs=True)
 
     def encoded(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[Encoded]:
         """Return the conditioning of texts with these vectors at [v].
@@ -139,12 +127,6 @@ def _prepare(model: Any, clip: CLIP, text: TextSide, device: torch.device) -> No
         layers = _layers(getattr(model, name).transformer)
         KeptInputs(layers)
         Checkpointing(layers, in_place=True).first(len(layers))
-
-
-def _given_in(dtype: torch.dtype, _: nn.Module, args: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-    """Return what a text encoder's network is called with, its rows in a dtype."""
-    changed = {"embeds": named["embeds"].to(dtype)} if isinstance(named.get("embeds"), Tensor) else {}
-    return args, {**named, **changed, **({"dtype": dtype} if "dtype" in named else {})}
 
 
 def _layers(transformer: nn.Module) -> list[nn.Module]:

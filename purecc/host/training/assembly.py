@@ -130,8 +130,6 @@ def assembled(
         on_phase(Phase.COPY_MODEL)
         with explain_out_of_memory("copying the model", SMALLER_WEIGHTS):
             field = stack.enter_context(private_field(models.model, job.memory.precision))
-        if encoder is not None:
-            encoder.compute_in(field.dtype)
         field.path = field.path.weighing(job.weighting)
         branches = LoraBranches(field.module, field.family.layers, field.device)
         stack.callback(branches.remove)
