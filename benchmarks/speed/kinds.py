@@ -15,7 +15,9 @@ import comfy.sd
 import comfy.supported_models as supported
 import torch
 from genuine.clip import Clip
+from genuine.flux import FLUX
 from genuine.recipe import pooled, text
+from genuine.stable_diffusion import UNET
 from torch import Tensor
 
 from purecc_pack.purecc.text.concept import Concept
@@ -100,14 +102,7 @@ SDXL = Kind(
     "SDXL",
     supported.SDXL,
     {
-        "use_checkpoint": False,
-        "image_size": 32,
-        "use_spatial_transformer": True,
-        "legacy": False,
-        "in_channels": 4,
-        "out_channels": 4,
-        "use_temporal_resblock": False,
-        "use_temporal_attention": False,
+        **UNET,
         "num_classes": "sequential",
         "adm_in_channels": 2816,
         "model_channels": 320,
@@ -127,24 +122,14 @@ FLUX_PART = Kind(
     "Flux.1, 4 of 19 double and 8 of 38 single blocks",
     supported.Flux,
     {
-        "image_model": "flux",
-        "axes_dim": [16, 56, 56],
+        **FLUX,
         "num_heads": 24,
-        "mlp_ratio": 4.0,
-        "theta": 10000,
-        "out_channels": 16,
-        "qkv_bias": True,
-        "txt_ids_dims": [],
-        "in_channels": 16,
         "hidden_size": 3072,
         "context_in_dim": 4096,
-        "patch_size": 2,
         "vec_in_dim": 768,
         "depth": 4,
         "depth_single_blocks": 8,
         "guidance_embed": True,
-        "yak_mlp": False,
-        "txt_norm": False,
     },
     16,
     {"cross_attn": text(256, 4096), "pooled_output": pooled(768), "guidance": 3.5},

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 NAMES = ("before_extractor", "before_paper", "before_anchored", "before_plain")
 # On one machine, with one torch thread, the bits are the same (see the folder's README). Another processor sums in
-# another order, which six steps of training carry on: between two, files differed by up to 2e-5, and single layers that
-# had hardly moved by up to 1e-3 of what they had.
+# another order, which six steps of training carry on: between two, the file of anchored learning differed by 2e-5, and
+# single layers of it that had hardly moved by up to 1e-3 of what they had.
 CLOSE = 1e-4
 
 
@@ -133,6 +133,7 @@ def test_the_same_prompt_makes_them_again(before, server, models):
     for kind in KINDS:
         for name in NAMES:
             old, new = before.path("again", kind, f"{name}.safetensors"), models / kind / f"{name}.safetensors"
-            assert_made_alike(load_file(new), load_file(old))
+            alike = assert_made_alike if name == "before_anchored" else assert_close
+            alike(load_file(new), load_file(old))
             assert known(said(header(new)), said(header(old))) == said(header(old))
             assert measured(header(new)) == pytest.approx(measured(header(old)), rel=1e-3, abs=1e-6)
