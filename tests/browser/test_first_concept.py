@@ -7,7 +7,7 @@ import panels
 from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where on the screen a node has its title, the dots of its inputs and outputs, and its settings.
+# Where on the screen a node has its title, the dots of its inputs and outputs, and placed settings.
 PLACES = """
 title => {
   const node = app.graph.nodes.find(node => node.title === title), canvas = app.canvas.canvas.getBoundingClientRect();
@@ -20,7 +20,8 @@ title => {
   const slots = kind => Object.fromEntries(
     (node[kind] ?? []).map(({name}, k) => [name, at(node.getConnectionPos(kind === "inputs", k))]));
   return {title: at([x + 60, y - 15]), in: slots("inputs"), out: slots("outputs"),
-          settings: Object.fromEntries(widgets.map(w => [w.name, at([x + width / 2, y + w.last_y + 10])]))};
+          settings: Object.fromEntries(
+            widgets.filter(w => w.y > 0).map(w => [w.name, at([x + width / 2, y + w.y + 10])]))};
 }
 """
 # The samples in the side bar, once both pictures of the latest are there.
@@ -92,13 +93,16 @@ def middle(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def places(page, title):
-    """Where the parts of a node are, once it stands still."""
-    found = None
-    while (now := page.evaluate(PLACES, title)) is None or now != found:
-        found = now
+def places(page, title, setting=None):
+    """Where the parts of a node are, once it stands still and the setting, if one is named, has a place."""
+    before = None
+    for _ in range(100):
+        now = page.evaluate(PLACES, title)
+        if now and now == before and (setting is None or setting in now["settings"]):
+            return now
+        before = now
         page.wait_for_timeout(300)
-    return found
+    raise AssertionError(f"{title} found no place: {before}")
 
 
 def chosen(page, pointer, name, place, gesture, *where):
@@ -111,7 +115,7 @@ def chosen(page, pointer, name, place, gesture, *where):
 def written(page, pointer, title, name, value):
     """Opens a setting of a node, where it stands by now, and writes its value."""
     field = page.locator(".graphdialog input")
-    press = pointer.once(lambda: pointer.click(places(page, title)["settings"][name]))
+    press = pointer.once(lambda: pointer.click(places(page, title, name)["settings"][name]))
     gestures.repeat(press, field.wait_for)
     page.keyboard.press("Control+A")
     page.keyboard.type(value)
