@@ -27,8 +27,7 @@ import torch  # noqa: E402
 from comfy.ldm.flux.model import Flux  # noqa: E402
 from comfy.ldm.modules import attention  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
-from speed import checkpoint  # noqa: E402
-from speed.sizes import MEDIUM  # noqa: E402
+from speed.sd3 import MEDIUM  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
@@ -107,7 +106,7 @@ def _built(kind: Any, shape: dict[str, Any]) -> nn.Module:
 
 
 SHAPES = {
-    "SD3.5 Medium": Shape(SD3, lambda: checkpoint.network(MEDIUM), 16, {"context": (154, 4096), "y": (MEDIUM.pooled,)}),
+    "SD3.5 Medium": Shape(SD3, MEDIUM.network, 16, {"context": (154, 4096), "y": (MEDIUM.pooled,)}),
     "SDXL": Shape(SDXL, partial(_built, UNetModel, UNET), 4, {"context": (77, 2048), "y": (2816,)}),
     "Flux.1 dev": Shape(FLUX, partial(_built, Flux, DEV), 16, {"context": (256, 4096), "y": (768,), "guidance": ()}),
 }

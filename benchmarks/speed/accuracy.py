@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from purecc_pack.purecc.method.pure_learning import Direction
 from speed.clock import Measured
 from speed.ours import Listener, Ours
-from speed.sizes import Shape
+from speed.setup import Shape
 from speed.stages import CONFIGURATIONS, STAGES, Configuration
 
 

@@ -18,7 +18,7 @@ import torch
 from comfy import model_management
 
 from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory, is_oom
-from speed.sizes import Shape
+from speed.setup import Shape
 
 try:
     import resource

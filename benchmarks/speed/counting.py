@@ -26,48 +26,41 @@ from torch import Tensor  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from purecc_pack.purecc.host.families.flux import FLUX  # noqa: E402
-from purecc_pack.purecc.host.families.sd3 import SD3  # noqa: E402
-from purecc_pack.purecc.host.families.unet import SDXL  # noqa: E402
 from purecc_pack.purecc.host.models.differentiable import differentiable_operators  # noqa: E402
 from purecc_pack.purecc.network.checkpointing import KeptInputs  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraBranches, LoraSpec  # noqa: E402
-from speed import checkpoint, kinds  # noqa: E402
-from speed.kinds import Kind  # noqa: E402
-from speed.sizes import MEDIUM, Size  # noqa: E402
+from speed.kind import Kind  # noqa: E402
+from speed.sd3 import MEDIUM  # noqa: E402
 from speed.stages import STAGES, Stage  # noqa: E402
-
-FAMILIES = {kinds.SDXL: SDXL, kinds.FLUX_PART: FLUX}
-"""Of the kinds that are not SD3's."""
 
 
 @functools.cache
-def pass_flops(size: Size | Kind, pixels: int, gradient: bool, again: bool = False, layers: str = "attention") -> int:
+def pass_flops(kind: Kind, pixels: int, gradient: bool, again: bool = False, layers: str = "attention") -> int:
     """Count the floating point operations of one sample through the transformer with a LoRA of rank 4.
 
     Args:
-        size: of the transformer.
+        kind: of the transformer.
         pixels: side of the image.
         gradient: whether there is a backward pass, to the LoRA alone.
         again: whether every block is checkpointed.
         layers: that the LoRA adapts.
     """
-    network = _network(size, layers)
+    network = _network(kind, layers)
     counter = FlopCounterMode(display=False)
     with counter, differentiable_operators(), torch.set_grad_enabled(gradient):
-        out = _call(network, size, pixels, 1, attention.attention_pytorch, again)
+        out = _call(network, kind, pixels, 1, attention.attention_pytorch, again)
         if gradient:
             out.sum().backward()
     return counter.get_total_flops()
 
 
-def step_flops(stage: Stage, size: Size | Kind, pixels: int, batch: int) -> int:
+def step_flops(stage: Stage, kind: Kind, pixels: int, batch: int) -> int:
     """Count the operations of a step's passes through the transformer, nothing computed twice.
 
     What a trained token adds is not counted: passes through two CLIPs and the gradients of the modulations.
     """
     passes = stage.recipe.shares.items()
-    return round(batch * sum(share * pass_flops(size, pixels, p.grad, layers=stage.layers) for p, share in passes))
+    return round(batch * sum(share * pass_flops(kind, pixels, p.grad, layers=stage.layers) for p, share in passes))
 
 
 class _Operations(TorchDispatchMode):
@@ -78,19 +71,19 @@ class _Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def operations(size: Size, pixels: int, samples: int, gradient: bool, lora: bool = True) -> int:
+def operations(kind: Kind, pixels: int, samples: int, gradient: bool, lora: bool = True) -> int:
     """Count the operations that a pass begins, views aside: about the kernels that a GPU is given one by one."""
-    network = _network(size, "attention" if lora else None)
+    network = _network(kind, "attention" if lora else None)
     with _Operations() as counter, torch.set_grad_enabled(gradient):
-        out = _call(network, size, pixels, samples, attention.attention_pytorch)
+        out = _call(network, kind, pixels, samples, attention.attention_pytorch)
         if gradient:
             out.sum().backward()
     return counter.count
 
 
-def saved_bytes(size: Size, pixels: int, samples: int, again: bool = False) -> int:
+def saved_bytes(kind: Kind, pixels: int, samples: int, again: bool = False) -> int:
     """Count the bytes that a pass keeps for its backward pass, without weights, by an attention that keeps no map."""
-    network = _network(size, "attention")
+    network = _network(kind, "attention")
     weights = {w.untyped_storage()._cdata for w in (*network.parameters(), *network.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -101,41 +94,35 @@ def saved_bytes(size: Size, pixels: int, samples: int, again: bool = False) -> i
         return saved
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
-        out = _call(network, size, pixels, samples, _flash, again)
+        out = _call(network, kind, pixels, samples, _flash, again)
     del out
     return sum(storage.nbytes() for storage in kept.values())
 
 
-def weight_bytes(size: Size) -> tuple[int, int]:
+def weight_bytes(kind: Kind) -> tuple[int, int]:
     """Count the bytes of the transformer, and those of its position embeddings."""
-    network = checkpoint.network(size)
+    network = kind.network()
     return sum(w.nbytes for w in network.state_dict().values()), network.pos_embed.nbytes
 
 
 @functools.cache
-def _network(size: Size | Kind, layers: str | None) -> Any:
+def _network(kind: Kind, layers: str | None) -> Any:
     """Return the transformer, with a LoRA that is on for good."""
-    network = size.network() if isinstance(size, Kind) else checkpoint.network(size)
-    family = FAMILIES[size] if isinstance(size, Kind) else SD3
-    if family.in_place:
+    network = kind.network()
+    if kind.family.in_place:
         KeptInputs([network])
     if layers is not None:
-        branches = LoraBranches(network, family.layers)
+        branches = LoraBranches(network, kind.family.layers)
         branches.add("counted", LoraSpec(targets=layers), seed=0)
         network.on = ExitStack()
         network.on.enter_context(branches.use("counted"))
     return network
 
 
-def _call(network, size: Size | Kind, pixels: int, samples: int, attend: Callable, again: bool = False) -> Tensor:
+def _call(network, kind: Kind, pixels: int, samples: int, attend: Callable, again: bool = False) -> Tensor:
     options = {"optimized_attention_override": lambda _, *given, **named: attend(*given, **named)}
-    if isinstance(size, Kind):
-        return network(**size.inputs(samples, pixels), transformer_options=options)
-    empty = functools.partial(torch.empty, device="meta", dtype=size.dtype)
-    x, t = empty(samples, 16, pixels // 8, pixels // 8), torch.empty(samples, device="meta")
     network.use_checkpoint = again
-    text = {"context": empty(samples, size.text_rows, 4096), "y": empty(samples, size.pooled)}
-    return network(x, t, **text, transformer_options=options)
+    return network(**kind.inputs(samples, pixels), transformer_options=options)
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, heads: int, **_) -> Tensor:

@@ -14,7 +14,7 @@ from comfy_extras import nodes_train
 
 from speed import checkpoint, stages
 from speed.clock import Measured, Parts, Steps, forget_peak
-from speed.sizes import Setup, Shape
+from speed.setup import Setup, Shape
 
 _TYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
@@ -47,7 +47,7 @@ class HostNode:
         return f"{name}, checkpointed", self._run(bypass, shape, checkpointing=True)
 
     def _run(self, bypass: bool, shape: Shape, checkpointing: bool) -> Measured:
-        device, dtype = self._setup.device, _TYPES[self._setup.size.dtype]
+        device, dtype = self._setup.device, _TYPES[self._setup.kind.dtype]
         steps, parts = Steps(device, shape), Parts(device)
         dtypes: list[torch.dtype] = []
         values = {"model": self._models.model, "batch_size": shape.batch, "steps": steps.total, "seed": 0}
@@ -57,7 +57,7 @@ class HostNode:
         values |= {"quantized_backward": False, "existing_lora": "[None]", "bucket_mode": False, "bypass_mode": bypass}
         latent = {
             "samples": torch.randn(
-                len(stages.CAPTIONS), self._setup.size.channels, shape.pixels // 8, shape.pixels // 8
+                len(stages.CAPTIONS), self._setup.kind.channels, shape.pixels // 8, shape.pixels // 8
             )
         }
         given = {"latents": [latent], "positive": self._positive, **{k: [v] for k, v in values.items()}}

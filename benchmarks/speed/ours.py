@@ -33,9 +33,9 @@ from purecc_pack.purecc.training.dataset import ConceptDataset, ConceptItem
 from purecc_pack.purecc.training.history import Step
 from speed import checkpoint, stages
 from speed.clock import Measured, Parts, Steps, capped, forget_peak, held, taken
-from speed.kinds import Kind, Models
+from speed.kind import Models
 from speed.names import GIB, USERS
-from speed.sizes import Setup, Shape
+from speed.setup import Setup, Shape
 from speed.stages import CONFIGURATIONS, STAGES, Configuration
 
 WHOLE = "extractor", stages.PAPER
@@ -73,8 +73,8 @@ class Listener:
 
 def users_bytes(models: Models) -> int:
     """Return the bytes of the user's models, which stay as they are while the private copy trains."""
-    modules = [models.model.model, getattr(models.clip.cond_stage_model, "module", models.clip.cond_stage_model)]
-    modules += [] if models.vae is None else [models.vae.first_stage_model]
+    clip = models.clip.cond_stage_model
+    modules = (models.model.model, getattr(clip, "module", clip), models.vae.first_stage_model)
     tensors = [w for m in modules if isinstance(m, nn.Module) for w in (*m.parameters(), *m.buffers())]
     return sum({w.untyped_storage()._cdata: w.untyped_storage().nbytes() for w in tensors}.values())
 
@@ -119,16 +119,16 @@ class Ours:
         Raises:
             RuntimeError: the base computes in another type than its rows are taken for.
         """
-        size, cpu = self.setup.size, self.setup.device.type == "cpu"
-        if cpu and size.dtype == torch.bfloat16 and not configuration.fp8 and configuration.precision == "auto":
+        kind, cpu = self.setup.kind, self.setup.device.type == "cpu"
+        if cpu and kind.dtype == torch.bfloat16 and not configuration.fp8 and configuration.precision == "auto":
             configuration = replace(
                 configuration, precision="bfloat16"
             )  # float32 where the processor has no products in it
-        job = replace(stages.job(STAGES[stage], configuration, size.pool, **loop), watch=WatchSpec(trace_steps=traced))
+        job = replace(stages.job(STAGES[stage], configuration, kind.pool, **loop), watch=WatchSpec(trace_steps=traced))
         models = HostModels(self.fp8 if configuration.fp8 else self.models.model, self.models.clip)
         with torch.inference_mode(), capped(self.setup.device, configuration.cap), self._pool():
             outcome = session.customise(models, dataset, job, listener, extractor)
-        wanted = {"auto": size.dtype, "float32": torch.float32}.get(configuration.precision, torch.bfloat16)
+        wanted = {"auto": kind.dtype, "float32": torch.float32}.get(configuration.precision, torch.bfloat16)
         if listener.dtype != wanted and not (configuration.fp8 and listener.dtype != torch.float16):
             raise RuntimeError(f"The base computes in {listener.dtype} and not in {wanted}: its times would mislead.")
         return outcome
@@ -139,19 +139,17 @@ class Ours:
 
     @functools.cached_property
     def _extractor(self) -> Adapter:
-        dataset, _ = self.dataset(self.setup.size.pixels[0])
+        dataset, _ = self.dataset(self.setup.kind.pixels[0])
         return self.run("extractor", Configuration(), dataset, Listener(self.setup.device), None, steps=1).adapter
 
     @functools.cached_property
     def fp8(self):
         """MODEL with 8-bit weights."""
-        return checkpoint.load_fp8(checkpoint.write(self.setup.folder, self.setup.size, self.setup.device))
+        return checkpoint.load_fp8(checkpoint.write(self.setup.folder, self.setup.kind, self.setup.device))
 
     def _dataset(self, pixels: int) -> tuple[ConceptDataset, float]:
-        """Return random references, and the seconds that encoding them took; those of another kind are latents."""
+        """Return random references, and the seconds that encoding them took."""
         concept = Concept(stages.CLASS_WORD, stages.KIND)
-        if isinstance(self.setup.size, Kind):
-            return self.setup.size.dataset(pixels, stages.CAPTIONS, concept), 0.0
         generator, parts = torch.Generator().manual_seed(pixels), Parts(self.setup.device)
         images = [torch.rand(1, pixels, pixels, 3, generator=generator) for _ in stages.CAPTIONS]
         left = (torch.arange(pixels) < pixels // 2).float().expand(len(images), pixels, pixels)

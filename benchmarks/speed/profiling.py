@@ -27,9 +27,11 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from speed import clock, counting  # noqa: E402
+from speed.kind import Kind  # noqa: E402
 from speed.names import ALL_BLOCKS, AS_RELEASED  # noqa: E402
 from speed.ours import Listener, Ours  # noqa: E402
-from speed.sizes import SHORT_T5, SMALL, Setup, Size  # noqa: E402
+from speed.sd3 import SHORT_T5, SMALL  # noqa: E402
+from speed.setup import Setup  # noqa: E402
 from speed.stages import CONFIGURATIONS, STAGES  # noqa: E402
 
 KINDS: dict[str, Sequence[str]] = {
@@ -82,17 +84,17 @@ def second_step(ours: Ours, stage: str, pixels: int) -> tuple[float, list[Operat
     return ends[1] - ends[0], [operation for operation in found if operation.seconds > 0]
 
 
-def page(size: Size, ceiling: float, found: Mapping[str, tuple[float, list[Operation]]]) -> str:
+def page(model: Kind, ceiling: float, found: Mapping[str, tuple[float, list[Operation]]]) -> str:
     """Return the page: a table by kind, and the longest operations of each stage."""
-    pixels = size.pixels[0]
+    pixels = model.pixels[0]
     text = [
         "# Where the time of a step goes\n",
         f"`benchmarks/speed/profiling.py` on {processors.name()}, {torch.get_num_threads()} thread, torch "
-        f"{torch.__version__}: {size.name}, {pixels} px, one sample a step, *fast*, the second step under PyTorch's "
+        f"{torch.__version__}: {model.name}, {pixels} px, one sample a step, *fast*, the second step under PyTorch's "
         f"profiler. A large product of matrices reaches {ceiling:.3g} TFLOP/s.\n",
     ]
     for stage, (seconds, operations) in found.items():
-        least = counting.step_flops(STAGES[stage], size, pixels, 1) / 1e12 / ceiling
+        least = counting.step_flops(STAGES[stage], model, pixels, 1) / 1e12 / ceiling
         text += [f"## {stage}\n", f"{seconds:.3g} s; at the ceiling its passes would take {least:.3g} s.\n"]
         text += ["| kind | s | of the step |\n|---|---|---|"]
         text += [f"| {name} | {s:.3g} | {s / seconds:.0%} |" for name, s in by_kind(operations).items()]
@@ -112,10 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="of the checkpoint")
     parser.add_argument("--page", type=Path, default=HERE / "results" / "profile.md")
     options = parser.parse_args(arguments)
-    size, device = SMALL if options.small else SHORT_T5, torch.device("cpu")
-    ours = Ours(Setup(size, device, options.folder))
-    found = {stage: second_step(ours, stage, size.pixels[0]) for stage in options.stages}
-    text = page(size, clock.ceiling(device, size.dtype), found)
+    model, device = SMALL if options.small else SHORT_T5, torch.device("cpu")
+    ours = Ours(Setup(model, device, options.folder))
+    found = {stage: second_step(ours, stage, model.pixels[0]) for stage in options.stages}
+    text = page(model, clock.ceiling(device, model.dtype), found)
     options.page.write_text(text, encoding="utf-8")
     print(text)
 

@@ -21,7 +21,8 @@ from speed import released_networks as networks
 from speed import stages
 from speed.clock import Measured, Steps, forget_peak, median_seconds
 from speed.names import LEFT_OUT
-from speed.sizes import Setup, Shape, Size
+from speed.sd3 import StableDiffusion3
+from speed.setup import Setup, Shape
 
 ETA, SCALE, SHIFT, TIMES, TOKENS = 2.0, 1.0, 3.0, 1000, 77
 PROMPTS = ("complete", "base", "target", "empty")
@@ -33,8 +34,8 @@ class Released:
     cases = ((stages.AS_RELEASED, "passes apart"), (stages.AS_RELEASED, "passes joined"))
 
     def __init__(self, setup: Setup):
-        assert isinstance(setup.size, Size), "it is written for Stable Diffusion 3"
-        self._setup, self._size = setup, setup.size
+        assert isinstance(setup.kind, StableDiffusion3), "it is written for Stable Diffusion 3"
+        self._setup, self._size = setup, setup.kind
         self._bare = functools.cache(self._bare_seconds)
 
     @functools.cached_property
@@ -120,7 +121,7 @@ class Noised:
 class ReleasedStep:
     """Everything that a step needs, loaded; calling it takes a step."""
 
-    def __init__(self, size: Size, device: torch.device, joined: bool = False):
+    def __init__(self, size: StableDiffusion3, device: torch.device, joined: bool = False):
         """Load it all; `joined` sends both passes of a transformer through it as one batch."""
         self.size, self.device, self.joined = size, device, joined
         self.trained, self.frozen = networks.transformer(size, device), networks.transformer(size, device)

@@ -13,7 +13,7 @@ from peft import LoraConfig
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-from speed.sizes import Encoder, Size
+from speed.sd3 import Encoder, StableDiffusion3
 
 logging.set_verbosity_error()
 
@@ -21,7 +21,7 @@ TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_
 """Attention of both streams; not the second attention."""
 
 
-def transformer(size: Size, device: torch.device) -> Any:
+def transformer(size: StableDiffusion3, device: torch.device) -> Any:
     """Return the transformer, frozen."""
     clip_l, clip_g, t5xxl = size.encoders
     shape: dict[str, Any] = {
@@ -37,7 +37,7 @@ def transformer(size: Size, device: torch.device) -> Any:
     return _made(lambda: SD3Transformer2DModel(**shape), size, device)
 
 
-def add_lora(network: SD3Transformer2DModel, size: Size) -> list[nn.Parameter]:
+def add_lora(network: SD3Transformer2DModel, size: StableDiffusion3) -> list[nn.Parameter]:
     """Put a LoRA of rank 4 on the transformer and return its weights, in the size's type."""
     targets = [f"attn.{name}" for name in TARGETS]
     network.add_adapter(LoraConfig(r=4, lora_alpha=4, init_lora_weights="gaussian", target_modules=targets))
@@ -47,7 +47,7 @@ def add_lora(network: SD3Transformer2DModel, size: Size) -> list[nn.Parameter]:
     return weights
 
 
-def clip(shape: Encoder, size: Size, device: torch.device) -> CLIPTextModelWithProjection:
+def clip(shape: Encoder, size: StableDiffusion3, device: torch.device) -> CLIPTextModelWithProjection:
     """Return CLIP-L or CLIP-G, by its shape."""
     config = CLIPTextConfig(
         vocab_size=shape.vocabulary,
@@ -63,7 +63,7 @@ def clip(shape: Encoder, size: Size, device: torch.device) -> CLIPTextModelWithP
     return _made(lambda: CLIPTextModelWithProjection(config), size, device)
 
 
-def t5(shape: Encoder, size: Size, device: torch.device) -> T5EncoderModel:
+def t5(shape: Encoder, size: StableDiffusion3, device: torch.device) -> T5EncoderModel:
     """Return T5's encoder."""
     config: dict[str, Any] = {
         "d_model": shape.width,
@@ -75,7 +75,7 @@ def t5(shape: Encoder, size: Size, device: torch.device) -> T5EncoderModel:
     return _made(lambda: T5EncoderModel(T5Config(**config)), size, device)
 
 
-def autoencoder(size: Size, device: torch.device) -> Any:
+def autoencoder(size: StableDiffusion3, device: torch.device) -> Any:
     """Return the whole VAE, as the scripts load it."""
     w = size.vae_width
     shape: dict[str, Any] = {
@@ -89,7 +89,7 @@ def autoencoder(size: Size, device: torch.device) -> Any:
     return _made(lambda: AutoencoderKL(**shape), size, device)
 
 
-def _made(build: Callable[[], nn.Module], size: Size, device: torch.device) -> Any:
+def _made(build: Callable[[], nn.Module], size: StableDiffusion3, device: torch.device) -> Any:
     """Build a frozen network on the device in the type that it runs in."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(size.dtype)

@@ -43,9 +43,11 @@ from comfy import model_management  # noqa: E402
 
 from speed import clock, counting  # noqa: E402
 from speed.clock import Measured  # noqa: E402
-from speed.kinds import KINDS, Kind  # noqa: E402
+from speed.kind import Kind  # noqa: E402
 from speed.names import ON_A_PROCESSOR  # noqa: E402
-from speed.sizes import MEDIUM, SHORT_T5, SMALL, Setup, Shape, Size  # noqa: E402
+from speed.network_alone import KINDS  # noqa: E402
+from speed.sd3 import MEDIUM, SHORT_T5, SMALL  # noqa: E402
+from speed.setup import Setup, Shape  # noqa: E402
 from speed.stages import STAGES  # noqa: E402
 
 RESULTS = HERE / "results" / "speed.jsonl"
@@ -105,17 +107,17 @@ def _contest(options: argparse.Namespace) -> None:
     began = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     of_sd3 = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
-    size: Size | Kind = KINDS.get(options.kind, of_sd3)
+    kind: Kind = KINDS.get(options.kind, of_sd3)
     (who,), failed = options.who, []
     module, name = CONTESTANTS[who].split(".")
-    setup = Setup(size, device, options.folder, options.prepare, options.whole_steps)
+    setup = Setup(kind, device, options.folder, options.prepare, options.whole_steps)
     contestant = getattr(importlib.import_module(f"speed.{module}"), name)(setup)
-    common = {"ceiling": clock.ceiling(device, size.dtype), "about": _about(device)}
+    common = {"ceiling": clock.ceiling(device, kind.dtype), "about": _about(device)}
     out = options.out or (options.folder / "small.jsonl" if options.small else RESULTS)
     known = known_rows(out, common["about"]) if options.budget else set()
     gc.collect()
     gc.freeze()  # what is loaded by now stays, and need not be looked at in every collection
-    for shape, stage, setting in _rows(contestant, options, size, device):
+    for shape, stage, setting in _rows(contestant, options, kind, device):
         title = f"{who}, {stage}, {setting}, {shape.pixels} px x {shape.batch}"
         if title in known or (options.budget and time.monotonic() - began > options.budget):
             print(f"{title}: {'there already' if title in known else 'no time left'}", flush=True)
@@ -123,7 +125,7 @@ def _contest(options: argparse.Namespace) -> None:
         try:
             setting, found = contestant.measure(stage, setting, shape)
             steps = options.whole_steps if who == "whole run" else 1
-            line = {"who": who, "stage": stage, "setting": setting, **row(stage, size, shape, steps, found), **common}
+            line = {"who": who, "stage": stage, "setting": setting, **row(stage, kind, shape, steps, found), **common}
             line["title"] = title
             out.parent.mkdir(parents=True, exist_ok=True)
             with out.open("a", encoding="utf-8") as file:
@@ -138,11 +140,11 @@ def _contest(options: argparse.Namespace) -> None:
         raise SystemExit("\n  ".join(["failed:", *failed]))
 
 
-def _rows(contestant: Any, options: argparse.Namespace, size: Size | Kind, device: torch.device) -> Iterator[tuple]:
+def _rows(contestant: Any, options: argparse.Namespace, kind: Kind, device: torch.device) -> Iterator[tuple]:
     """Yield the shape, stage and setting of each row that is asked for; small images take more steps."""
-    slow = device.type == "cpu" and size is not SMALL
+    slow = device.type == "cpu" and kind is not SMALL
     cases = [c for c in contestant.cases if not slow or options.stages or options.settings or _asked(options, c)]
-    for text in options.shapes or [f"{size.pixels[0]}x{1 if slow else 2}"]:
+    for text in options.shapes or [f"{kind.pixels[0]}x{1 if slow else 2}"]:
         pixels, batch = map(int, text.split("x"))
         shape = Shape(pixels, batch, *((1, 2) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
         for stage, setting in cases:
@@ -162,12 +164,12 @@ def _asked(options: argparse.Namespace, case: tuple[str, str]) -> bool:
     return options.who != ["ours"] or case in ON_A_PROCESSOR
 
 
-def row(stage: str, size: Size | Kind, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:
+def row(stage: str, kind: Kind, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:
     """Return the figures as JSON takes them, with the median of the seconds and the operations of the model in 10¹²."""
-    flops = sum(counting.step_flops(STAGES[s], size, shape.pixels, shape.batch) for s in stage.split(", then "))
+    flops = sum(counting.step_flops(STAGES[s], kind, shape.pixels, shape.batch) for s in stage.split(", then "))
     figures = {**vars(found), "dtype": str(found.dtype), "each": found.seconds, "tflop": steps * flops / 1e12}
     figures["seconds"] = statistics.median(found.seconds) if found.seconds else None
-    return {"size": size.name, "pixels": shape.pixels, "batch": shape.batch, **figures}
+    return {"size": kind.name, "pixels": shape.pixels, "batch": shape.batch, **figures}
 
 
 def _about(device: torch.device) -> dict[str, str]:

@@ -8,10 +8,9 @@ import torch
 def found(comfyui):
     """The weights of the checkpoint, and what the host detects in them."""
     from comfy import model_detection
-    from speed import checkpoint
-    from speed.sizes import MEDIUM
+    from speed.sd3 import MEDIUM
 
-    weights = dict(checkpoint.shapes(MEDIUM))
+    weights = MEDIUM.weights()
     prefix = model_detection.unet_prefix_from_state_dict(weights)
     config = model_detection.model_config_from_unet(weights, prefix)
     config.set_inference_dtype(torch.bfloat16, None)
@@ -48,12 +47,11 @@ def test_the_text_encoders(found):
 
 def test_a_short_t5(found):
     """With its options the host builds the encoders that the checkpoint has; nothing but T5's depth is other."""
-    from speed import checkpoint
-    from speed.sizes import SHORT_T5
+    from speed.sd3 import SHORT_T5
 
     weights, _, config = found
-    short = dict(checkpoint.shapes(SHORT_T5))
-    built, given = encoders(short, config, checkpoint.encoder_options(SHORT_T5))
+    short = SHORT_T5.weights()
+    built, given = encoders(short, config, SHORT_T5.encoder_options)
     assert built == given
     gone = set(weights) - set(short)
     assert gone and all(k.startswith("text_encoders.t5xxl.transformer.encoder.block.") for k in gone)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 def test_counts(comfyui):
     """By hand, for a size whose matrices can be written down."""
     from speed import counting
-    from speed.sizes import SMALL
+    from speed.sd3 import SMALL
 
     h, image, text, depth = SMALL.hidden, (64 // 16) ** 2, SMALL.text_rows, SMALL.depth
     rows = image + text
@@ -38,7 +38,7 @@ def test_counts(comfyui):
 def test_operations_begun(comfyui):
     """A LoRA adds the products with A and B, its scale and the sum for every layer, and here and there a copy."""
     from speed import counting
-    from speed.sizes import SMALL
+    from speed.sd3 import SMALL
 
     bare = counting.operations(SMALL, 64, 2, gradient=False, lora=False)
     adapted = counting.operations(SMALL, 64, 2, gradient=False)
@@ -51,7 +51,7 @@ def test_operations_begun(comfyui):
 def test_the_kept_counts(comfyui):
     """What is written of the true shapes is what the counter says."""
     from speed import counting
-    from speed.sizes import MEDIUM
+    from speed.sd3 import MEDIUM
 
     kept = json.loads((counting.HERE / "results" / "counts.json").read_text(encoding="utf-8"))
     at_512 = kept["pixels"]["512"]

@@ -28,7 +28,8 @@ def test_the_page_has_every_operation_of_a_step(comfyui, tmp_path):
     import torch
     from speed import profiling
     from speed.ours import Ours
-    from speed.sizes import SMALL, Setup
+    from speed.sd3 import SMALL
+    from speed.setup import Setup
 
     torch.set_num_threads(1)
     page = tmp_path / "profile.md"

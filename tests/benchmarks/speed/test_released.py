@@ -16,7 +16,7 @@ def filled(network, std):
 def test_the_released_loss(comfyui, joined):
     """Against its own transformers called one text at a time, and against the pack's recipe of the same passes."""
     from speed.released import ReleasedStep
-    from speed.sizes import SMALL
+    from speed.sd3 import SMALL
     from speed.stages import STAGES
 
     from purecc_pack.purecc.method.recipe import Samples
@@ -54,7 +54,7 @@ def test_the_released_loss(comfyui, joined):
 
 def test_a_released_step_trains_its_lora_alone(comfyui):
     from speed.released import ReleasedStep
-    from speed.sizes import SMALL
+    from speed.sd3 import SMALL
 
     torch.manual_seed(0)
     step = ReleasedStep(SMALL, torch.device("cpu"))
@@ -72,7 +72,8 @@ def test_layers_of_t5_that_were_left_out_are_timed(comfyui, tmp_path):
 
     from speed.names import LEFT_OUT
     from speed.released import Released
-    from speed.sizes import SMALL, Setup, Shape
+    from speed.sd3 import SMALL
+    from speed.setup import Setup, Shape
 
     shape, device = Shape(64, 1), torch.device("cpu")
     for left_out in (0, 3):

@@ -142,7 +142,7 @@ def test_a_row_that_fails_costs_no_other(speed, folder, monkeypatch):
 def test_too_little_memory_is_a_row(comfyui):
     """The card's own error and the clear one that a run makes of it; no other error is."""
     from speed.clock import OUT_OF_MEMORY, Steps
-    from speed.sizes import Shape
+    from speed.setup import Shape
 
     from purecc_pack.purecc.host.training.out_of_memory import OutOfMemory
 
@@ -200,7 +200,7 @@ def test_memory_runs_out_before_the_system_kills(comfyui):
     asked = (
         "import sys; sys.path[:0] = ['benchmarks', 'scripts', 'tests']\n"
         "import pack; pack.load_pack()\n"
-        "import torch; from speed import clock; from speed.sizes import Shape\n"
+        "import torch; from speed import clock; from speed.setup import Shape\n"
         "clock.keep_within(2**30)\n"
         "steps = clock.Steps(torch.device('cpu'), Shape(64, 1))\n"
         "print(repr(steps.measured(lambda: torch.zeros(2**30)).note))\n"

@@ -1,7 +1,7 @@
-"""Shapes of other kinds of model at their true widths, built by the host's own classes with random weights.
+"""Shapes of other kinds of model at their true widths, of which the checkpoint has the network alone.
 
 A step runs neither text encoders nor an autoencoder where the token is frozen. So a stand-in gives every prompt its own
-random rows, and references are random latents.
+random rows, and another gives every image random latents.
 """
 
 from __future__ import annotations
@@ -9,36 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import comfy.sd
 import comfy.supported_models as supported
 import torch
 from genuine.clip import Clip
-from genuine.flux import FLUX
+from genuine.flux import FLUX as FLUX_SHAPE
 from genuine.recipe import pooled, text
 from genuine.stable_diffusion import UNET
 from torch import Tensor
 
-from purecc_pack.purecc.text.concept import Concept
-from purecc_pack.purecc.text.texts import parse_caption
-from purecc_pack.purecc.training.dataset import ConceptDataset, ConceptItem
+from purecc_pack.purecc.host.families import flux, unet
+from speed.kind import Models
 
 
-class Models(NamedTuple):
-    """MODEL, CLIP and VAE, as the stock checkpoint loader gives them."""
+class RandomLatents:
+    """A VAE that gives every image its own random latents."""
 
-    model: Any
-    clip: Any
-    vae: Any
+    first_stage_model = None
+
+    def __init__(self, channels: int):
+        self._channels = channels
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Return latents [1, C, H / 8, W / 8] of an image [1, H, W, 3]."""
+        generator = torch.Generator().manual_seed(int(image.double().sum() * 1e3))
+        return torch.randn(1, self._channels, *(side // 8 for side in image.shape[1:3]), generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
-class Kind:
+class NetworkAlone:
     """A kind of model.
 
     Attributes:
         name: in the results.
+        family: that the trainer takes it for.
         config: the host's class of its configuration.
         unet: the configuration.
         channels: of a latent, whose side is an eighth of the image's.
@@ -49,6 +55,7 @@ class Kind:
     """
 
     name: str
+    family: Any
     config: type
     unet: Mapping[str, Any]
     channels: int
@@ -58,10 +65,14 @@ class Kind:
     pool: int = 48
 
     def load(self, path: Path) -> Models:
-        """Load the network's file by the host's own loader; with a stand-in for CLIP, and no VAE."""
+        """Load the network's file by the host's own loader; with stand-ins for CLIP and VAE."""
         with torch.inference_mode():
             model = comfy.sd.load_diffusion_model(str(path), model_options={"dtype": self.dtype})
-        return Models(model, Clip(dict(self.cond)), None)
+        return Models(model, Clip(dict(self.cond)), RandomLatents(self.channels))
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return every weight of the network by name, on the meta device."""
+        return self.network().state_dict()
 
     def network(self) -> Any:
         """Return the network on the meta device, its weights unset."""
@@ -82,24 +93,10 @@ class Kind:
         vector = self.unet.get("adm_in_channels") or self.unet["vec_in_dim"]
         return given | {"context": empty(*self.cond["cross_attn"].shape[1:]), "y": empty(vector)}
 
-    def dataset(self, pixels: int, captions: tuple[str, ...], concept: Concept) -> ConceptDataset:
-        """Return random references; the concept is in the left half of each."""
-        generator, side = torch.Generator().manual_seed(pixels), pixels // 8
-        mask = (torch.arange(side) < side // 2).float().expand(1, 1, side, side)
-        items = (
-            ConceptItem(
-                torch.randn(1, self.channels, side, side, generator=generator),
-                parse_caption(caption, concept.class_word),
-                torch.zeros(pixels, pixels, 3),
-                mask,
-            )
-            for caption in captions
-        )
-        return ConceptDataset(tuple(items), concept)
 
-
-SDXL = Kind(
+SDXL = NetworkAlone(
     "SDXL",
+    unet.SDXL,
     supported.SDXL,
     {
         **UNET,
@@ -118,11 +115,12 @@ SDXL = Kind(
     4,
     {"cross_attn": text(77, 2048), "pooled_output": pooled(1280)},
 )
-FLUX_PART = Kind(
+FLUX_PART = NetworkAlone(
     "Flux.1, 4 of 19 double and 8 of 38 single blocks",
+    flux.FLUX,
     supported.Flux,
     {
-        **FLUX,
+        **FLUX_SHAPE,
         "num_heads": 24,
         "hidden_size": 3072,
         "context_in_dim": 4096,
