@@ -153,6 +153,7 @@ class ApplyAdapter(Node):
                     min=-MOST,
                     max=MOST,
                     step=0.05,
+                    optional=number > 1,
                     advanced=number > 2,
                     tooltip="Strength of this adapter's LoRA and layer-wise vectors. 0 disables them; embedding:NAME "
                     "still works in prompts.",

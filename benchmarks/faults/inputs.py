@@ -202,6 +202,8 @@ class Prompts:
             return Seen(right, str(error), str(error.exception_type).rpartition(".")[2], names)
         except Interrupted:
             return Seen(right, "it was cancelled", "ServerError")
+        except TimeoutError as error:
+            return Seen(right, str(error), "ServerError")
         return Seen(right)
 
 

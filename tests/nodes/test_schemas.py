@@ -50,3 +50,7 @@ def test_types_of_the_host_where_it_has_them(nodes):
     assert inputs["method"].options[0] == "anchored", "the default"
     curves = nodes["PureCCTrainingCurves"].GET_SCHEMA()
     assert [i.get_io_type() for i in curves.inputs] == ["LOSS_MAP", "LOSS_MAP"]
+
+
+def test_an_adapter_that_is_left_out_needs_no_strength(nodes):
+    assert set(nodes["PureCCApplyAdapter"].INPUT_TYPES()["required"]) == {"model", "clip", "adapter", "strength"}
