@@ -5,7 +5,7 @@
 Every individual beside three other things whose words are tried, in five references; and without any, or with another
 thing in each reference, where nothing may be left out. Backgrounds, styles, colours and noise are drawn anew, captions
 do not name the companion. The rule's limits were chosen on the benchmark's own sets (masks.md) and on
-those of seeds 20 and 21; these are others.
+those of seeds 20 to 23; these are others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from random import Random
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-SEED = 22
+SEED = 24
 COUNT = 5
 ALONE, MIXED = "none", "another in each"
 

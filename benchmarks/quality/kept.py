@@ -51,6 +51,9 @@ def made() -> dict[str, str]:
 
 
 def distance(one: dict, other: dict) -> float:
-    """Return the greatest difference between any figure of two records of the same row."""
-    pairs = [(one["base"], other["base"]), *((one["curve"][s], other["curve"][s]) for s in one["curve"])]
+    """Return the greatest difference between any figure that both records of a row have."""
+    pairs = [
+        (one["base"], other["base"]),
+        *((one["curve"][s], other["curve"][s]) for s in one["curve"].keys() & other["curve"].keys()),
+    ]
     return max(abs(a[name] - b[name]) for a, b in pairs for name in a.keys() & b.keys())

@@ -3,19 +3,20 @@
 What all references share is learned with the concept, and a mask takes in every thing that the base did not expect. So
 common things are tried one by one: where a thing stands, its prompt predicts the reference better than the class prompt
 does, and better than the empty one (the diffusion classifier, arXiv 2303.16203, place by place). Once the companion is
-known, the evidence for the class is weighed against it alone, which parts the two. Without a companion no evidence is
-weighed: what is new in the concept is evidence against its class, too.
+known, the evidence for either has a centre, and the mask ends half-way between the two. Place by place it could not be
+parted: what is new in the concept is evidence against its class, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median_low
 
 import torch
 from torch import Tensor
 
-from ..method.maps import blur, widen
+from ..method.maps import blur
 from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
@@ -31,18 +32,19 @@ WORDS = (
 """Common things that are no part of another, as a hand is of a person. What a model does not know explains nothing."""
 COPIES = slice(1, None, 2)
 """Which of a reference's noised copies the words are tried on: every second."""
-LEAST, CLEAR = 0.6, 1.5
-"""Score of a companion, and the least factor by which it must be above that of the next word."""
+LEAST = 0.45
+"""Score of a companion."""
 LIKE_THE_CLASS = 0.5
 """Share of the class's own evidence from which a word means the concept itself."""
 LEFT = 1 / 3
 """Share of a mask that the concept has at least, beside a companion."""
 WIDE_BLUR = 0.12
 """Deviation of the evidence's blur, in sides of the image: it separates things and not their parts."""
-CERTAINTY = 0.08
-"""Width of the edge between evidence for and against, as a share of the largest evidence."""
-STRONG, AROUND = 0.35, 0.25
-"""Evidence against the class, as the same share, that shows another thing; how far that thing reaches, in sides."""
+APART = 0.65
+"""Distance of the centres of two things, in sides of a square as large as their mask; of two squares it is .7 or more,
+and of the halves of one it is half."""
+EDGE = 0.04
+"""Width of the edge of a parted mask, in sides of the image."""
 
 
 def companion_prompts(class_word: str) -> dict[str, str]:
@@ -101,48 +103,67 @@ def beside(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> tuple[list[f
 def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float]) -> str:
     """Return the word of a thing that is beside the concept in most references; empty where there is none.
 
-    The score of a word is the median of what it explains, in parts of the mean of what the class explains.
+    The score of a word is the median of what it explains, in parts of the mean of what the class explains; the highest
+    counts.
 
     Args:
         by_word: what each word explains of every reference, as `beside` gives it.
         of_class: what the class explains of every reference.
     """
     scale = sum(of_class) / max(1, len(of_class))
-    if scale <= 0:
-        return ""
-    (score, word), (second, _) = sorted(((median_low(own) / scale, w) for w, own in by_word.items()), reverse=True)[:2]
-    return word if score >= LEAST and score >= CLEAR * second else ""
+    score, word = max((median_low(own), word) for word, own in by_word.items())
+    return word if scale > 0 and score >= LEAST * scale else ""
 
 
-def plausible(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
-    """Return whether at least `LEFT` of the mask stays in most references: else the word took the concept with it."""
+def plausible(before: Sequence[Tensor], after: Sequence[Tensor], distances: Sequence[Tensor]) -> bool:
+    """Return whether the companion is another thing than the concept.
+
+    In most references it is `APART` from it, and at least `LEFT` of the mask stays: else the word names a part of the
+    concept, or takes the concept with it.
+
+    Args:
+        before: the masks.
+        after: the masks without the companion.
+        distances: of the two centres, as `parted` gives them.
+    """
     shares = [float(a.sum() / b.sum().clamp_min(1e-12)) for b, a in zip(before, after, strict=True)]
-    return median_low(shares) >= LEFT
+    return median_low(shares) >= LEFT and median_low(float(d.mean()) for d in distances) >= APART
 
 
-def without(mask: Tensor, of_class: Tensor, of_companion: Tensor) -> Tensor:
-    """Return a mask without the companion: `gate` with the evidence against it alone.
+def parted(mask: Tensor, of_class: Tensor, of_companion: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a mask without the companion, which ends half-way between its centre and the concept's.
+
+    The centre of either is that of what its prompt explains better than the other's does, within the mask.
 
     Args:
         mask: [V, 1, H, W].
         of_class: error of the class prompt, [V, H, W], as `errors` gives it.
         of_companion: that of the companion's prompt, [V, H, W].
+
+    Returns:
+        The mask, and the distance of the centres in sides of a square as large as the mask before, [V]. Where one has
+        no evidence, the whole mask and 0.
     """
-    return mask * gate((of_companion - of_class)[:, None], mask)
+    evidence = (of_companion - of_class) * mask[:, 0]
+    for_concept, for_companion = evidence.clamp_min(0), (-evidence).clamp_min(0)
+    known = (for_concept.sum((1, 2)) > 0) & (for_companion.sum((1, 2)) > 0)
+    concept, companion = _centre(for_concept), _centre(for_companion)
+    gap = (concept - companion).norm(dim=1)
+    towards = (concept - companion) / gap.clamp_min(1e-12)[:, None]
+    along = torch.einsum("vxyd,vd->vxy", _places(evidence) - ((concept + companion) / 2)[:, None, None], towards)
+    side = mask.sum((1, 2, 3)).clamp_min(1e-12).sqrt() / math.sqrt(evidence[0].numel())
+    stays = torch.where(known[:, None, None, None], mask * torch.sigmoid(along / EDGE)[:, None], mask)
+    return stays, torch.where(known, gap / side, 0.0)
 
 
-def gate(found: Tensor, mask: Tensor) -> Tensor:
-    """Return a factor that takes another thing out of a mask, 1 where a place stays.
+def _centre(weights: Tensor) -> Tensor:
+    """Return the centre of weights [V, H, W], [V, 2] in sides of the image."""
+    shares = weights / weights.sum((1, 2), keepdim=True).clamp_min(1e-12)
+    return (_places(weights) * shares[..., None]).sum((1, 2))
 
-    Strong evidence against the class marks the other thing; around it every place with any evidence against the class
-    goes too. Weak evidence alone takes out nothing: what is new in a thing is no evidence for its class either. Without
-    any evidence the whole mask stays.
 
-    Args:
-        found: how much better the class explains a place than the other thing does, [V, 1, H, W].
-        mask: the mask so far, the same shape.
-    """
-    top = (found * mask).amax((1, 2, 3), keepdim=True)
-    against = -found / top.clamp_min(1e-12)
-    other = widen(torch.sigmoid((against - STRONG) / CERTAINTY), AROUND) * torch.sigmoid(against / CERTAINTY)
-    return torch.where(top > 0, 1 - other, torch.ones_like(other))
+def _places(maps: Tensor) -> Tensor:
+    """Return the places of maps [V, H, W], [1, H, W, 2] in sides of the image: roots of its area."""
+    height, width = maps.shape[-2:]
+    rows, columns = (torch.arange(n, dtype=maps.dtype) + 0.5 for n in (height, width))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)[None] / math.sqrt(height * width)

@@ -55,45 +55,57 @@ def test_a_word_counts_by_what_it_alone_explains():
     ("by_word", "of_class", "word"),
     [
         ({"star": [2.0, 0.1, 1.9], "cat": [0.0, 0.2, 0.3]}, [1.0, 1.0, 1.0], "star"),
-        ({"star": [2.0, 0.1, 1.9], "cat": [0.0, 0.2, 0.3]}, [9.0, 1.0, 1.0], ""),
-        ({"star": [0.5, 0.5], "cat": [0.1, 0.1]}, [1.0, 1.0], ""),
-        ({"star": [0.9, 0.9], "cat": [0.7, 0.7]}, [1.0, 1.0], ""),
-        ({"star": [1.2, 1.2], "cat": [0.7, 0.7]}, [1.0, 1.0], "star"),
+        ({"star": [2.0, 0.1, 1.9], "cat": [0.0, 0.2, 0.3]}, [12.0, 1.0, 1.0], ""),
+        ({"star": [0.4, 0.4], "cat": [0.1, 0.1]}, [1.0, 1.0], ""),
+        ({"star": [0.9, 0.9], "cat": [1.2, 1.2]}, [1.0, 1.0], "cat"),
         ({"star": [5.0, 0.0, 0.0], "cat": [0.0] * 3}, [1.0, 1.0, 1.0], ""),
         ({"star": [1.0], "cat": [0.0]}, [1.0], "star"),
         ({"star": [1.0], "cat": [0.0]}, [0.0], ""),
     ],
 )
-def test_a_companion_is_in_most_references_and_clear(by_word, of_class, word):
+def test_a_companion_is_in_most_references(by_word, of_class, word):
     from purecc_pack.purecc.training.companions import companion
 
     assert companion(by_word, of_class) == word
 
 
 def test_a_mask_of_both_becomes_that_of_the_concept():
-    from purecc_pack.purecc.training.companions import errors, without
+    from purecc_pack.purecc.training.companions import APART, errors, parted
 
     base = Base({"a cup": STAR, "": CUP + STAR, "a star": CUP})
     found = errors(base, LATENTS, ["a cup", "", "a star"])
     mask = (CUP + STAR).expand(2, 1, 16, 16)
-    parted = without(mask, found[:, 0], found[:, 2])
-    assert parted.shape == mask.shape
-    assert float(parted[..., CUP.bool()].min()) > 0.9 and float(parted[..., STAR.bool()].max()) < 0.1
-    assert torch.equal(without(square(), *torch.zeros(2, 1, 16, 16)), square()), "no evidence, no change"
+    alone, distances = parted(mask, found[:, 0], found[:, 2])
+    assert alone.shape == mask.shape and distances.shape == (2,)
+    assert float(alone[..., CUP.bool()].min()) > 0.75 and float(alone[..., STAR.bool()].max()) < 0.25
+    assert float(distances.min()) > APART
+    for evidence in (torch.zeros(1, 16, 16), torch.ones(1, 16, 16), -torch.ones(1, 16, 16)):
+        same, distance = parted(square(), torch.zeros(1, 16, 16), evidence)
+        assert torch.equal(same, square()) and float(distance) == 0, "no evidence for one of them, no change"
 
 
-def test_the_gate_takes_out_another_thing_and_not_what_is_new_in_this_one():
-    from purecc_pack.purecc.training.companions import gate
+def test_what_is_new_in_the_concept_stays_with_it():
+    """Its outer edge, though its class explains that worse than the companion's word does."""
+    from purecc_pack.purecc.training.companions import parted
 
-    mask = torch.ones(1, 1, 16, 16)
-    found = torch.zeros(1, 1, 16, 16)
-    found[..., :4], found[..., 4], found[..., 10], found[..., 12:] = 2.0, -0.4, -0.4, -2.0
-    kept = gate(found, mask)[0, 0, 7]
-    assert float(kept[:4].min()) > 0.99, "the class"
-    assert float(kept[4]) > 0.8, "weak evidence against it, by itself"
-    assert float(kept[10]) < 0.1, "the same beside strong evidence"
-    assert float(kept[12:].max()) < 0.01, "strong evidence against it"
-    assert bool((gate(-found.abs(), mask) == 1).all()), "no evidence anywhere says nothing"
+    mask = (CUP + STAR).expand(1, 1, 16, 16)
+    evidence = CUP - STAR
+    evidence[4:12, 1] = -0.5
+    alone, _ = parted(mask, torch.zeros(1, 16, 16), evidence[None])
+    assert float(alone[..., 4:12, 1].min()) > 0.99
+
+
+def test_halves_of_one_thing_are_not_two_things():
+    """Whatever the size of the thing and the shape of the image."""
+    from purecc_pack.purecc.training.companions import APART, parted
+
+    for width, height, reach in ((16, 16, 4), (16, 16, 8), (32, 16, 8)):
+        mask = torch.zeros(1, 1, height, width)
+        mask[..., :reach, 1 : 1 + reach] = 1
+        evidence = mask[0].clone()
+        evidence[..., 1 + reach // 2 :] *= -1
+        _, distance = parted(mask, torch.zeros_like(evidence), evidence)
+        assert float(distance) == pytest.approx(0.5) and APART > 0.5
 
 
 def test_words_of_the_class_are_not_tried():
@@ -103,9 +115,12 @@ def test_words_of_the_class_are_not_tried():
     assert companion_prompts("robot")["ball"] == "a ball"
 
 
-def test_a_word_that_takes_the_concept_too_is_none():
-    from purecc_pack.purecc.training.companions import plausible
+def test_a_word_for_the_concept_or_a_part_of_it_is_no_companion():
+    from purecc_pack.purecc.training.companions import APART, plausible
 
     whole, half, little = square(), 0.5 * square(), 0.1 * square()
-    assert plausible([whole] * 3, [half, half, little]) and not plausible([whole] * 3, [half, little, little])
-    assert not plausible([0 * whole], [0 * whole])
+    far, near = torch.tensor([APART + 0.01]), torch.tensor([APART - 0.01])
+    assert plausible([whole] * 3, [half, half, little], [far, far, near])
+    assert not plausible([whole] * 3, [half, little, little], [far] * 3)
+    assert not plausible([whole] * 3, [half] * 3, [far, near, near])
+    assert not plausible([0 * whole], [0 * whole], [far])

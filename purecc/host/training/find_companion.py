@@ -66,7 +66,8 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     at = 2 + words.index(word)
     errors = [e if len(i.latents) == 1 else explaining.errors(i.latents) for e, i in zip(errors, items, strict=True)]
     before = [item.mask for item in items if item.mask is not None]
-    after = [companions.without(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
-    if not companions.plausible(before, after):
+    found = [companions.parted(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
+    after, distances = zip(*found, strict=True)
+    if not companions.plausible(before, after, distances):
         return list(items), ""
     return [replace(item, mask=mask) for item, mask in zip(items, after, strict=True)], word
