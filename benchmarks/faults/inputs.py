@@ -200,10 +200,8 @@ class Prompts:
             self.host.client.wait(answer, hosts.PATIENCE)
         except ExecutionError as error:
             return Seen(right, str(error), str(error.exception_type).rpartition(".")[2], names)
-        except Interrupted:
-            return Seen(right, "it was cancelled", "ServerError")
-        except TimeoutError as error:
-            return Seen(right, str(error), "ServerError")
+        except (Interrupted, TimeoutError) as error:
+            return Seen(right, str(error) or "it was cancelled", "ServerError")
         return Seen(right)
 
 

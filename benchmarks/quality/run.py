@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("phase", choices=[*PHASES, *MORE, SECOND, "all"])
     parser.add_argument("--base", choices=["tiny", "unet", "flux"], default="", help="see bases.py")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes side by side")
-    parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of claim, else 3")
+    parser.add_argument("--seeds", type=int, help="how many, from 0; by default 5 of a claim, else 3")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--anew", type=Path, metavar="DIR", help="make rows that are there anew in DIR, and compare")
     parser.add_argument("--predict", action="store_true", help="print how long it would take, and end")
@@ -212,7 +212,7 @@ def main() -> None:
     for phase in PHASES if arguments.phase == "all" else (arguments.phase,):
         kept |= done(phase, published)
         there = done(phase, results)
-        count = arguments.seeds or (2 if base and phase == "search" else 5 if phase == "claim" else 3)
+        count = arguments.seeds or (2 if base and phase == "search" else 5 if phase in ("claim", SECOND) else 3)
         seeds = range(count) if arguments.seed is None else (arguments.seed,)
         for task in tasks(phase, arguments.only, arguments.methods, seeds, base):
             finished = {name for name, _, _ in task.runs if (phase, task.concept, name, task.seed) in there}

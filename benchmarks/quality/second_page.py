@@ -12,7 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts")]
 from report import COLUMNS, RESULTS, Runs, at_levels, by_set, by_steps, last_step, plot, rows, shared, table  # noqa: E402
 from statistics_of_runs import Figure, Key, bootstrap, mean_curve, mean_of  # noqa: E402
 
-LORA, EWC = "lora-token", "ewc"
+LORA = "lora-token"
 STEPS = 200
 """Of a method; those of two stages share them."""
 SHOWN = ("alone", "fidelity", "near", "leak", "follow concept", "follow", "class", "pair", "change", "drift")
@@ -127,8 +127,7 @@ def main() -> None:
     from concepts import CONCEPTS, PHOTOGRAPHED
     from methods import METHODS
 
-    every_row = [{**r, "title": METHODS[r["label"]].title} for r in rows("second-claim")]
-    records = [r for r in every_row if r["label"] != EWC]
+    records = [{**r, "title": METHODS[r["label"]].title} for r in rows("second-claim")]
     runs = ended(records)
     names = sorted({concept for concept, _ in runs.keys})
     seeds = sorted({seed for _, seed in runs.keys})
@@ -168,9 +167,6 @@ def main() -> None:
     ]
     curves = Runs(records)
     text += over_the_steps(curves)
-    beside = ended(every_row)
-    if EWC in beside.curves:
-        text += [f"## Beside EWC ({len(beside.keys)} runs a method)\n", last_step(beside, SHOWN)]
     plot(curves, RESULTS / "second-claim.svg")
     text += [table(["set", "what its references share"], [[n, CONCEPTS[n].difficulty] for n in names])]
     (RESULTS / "second-claim.md").write_text("\n".join(text), encoding="utf-8")

@@ -60,18 +60,6 @@ def test_the_page_names_sets_seeds_and_processor(tmp_path, monkeypatch, comfyui)
     assert "one pose and size, in the captions" in text
 
 
-def test_fewer_runs_of_ewc_take_none_from_the_others(tmp_path, monkeypatch, comfyui):
-    """EWC has one seed, the others two: it is set beside those of its seed."""
-    of_ewc = [{**r, "label": "ewc"} for r in records((0,)) if r["label"] == "lora-token"]
-    monkeypatch.setattr(second_page, "RESULTS", tmp_path)
-    monkeypatch.setattr(second_page, "rows", lambda phase: [*records(), *of_ewc])
-    second_page.main()
-    text = (tmp_path / "second-claim.md").read_text(encoding="utf-8")
-    assert "4 runs a method; seeds 0, 1" in text and "## Beside EWC (2 runs a method)" in text
-    before, beside = text.split("## Beside EWC")
-    assert "| EWC |" not in before and "| EWC |" in beside
-
-
 def test_steps_to_half_count_the_first_stage():
     """The mean curve from nothing at the first step, by straight lines."""
     points = {"25": 0.2, "50": 0.4, "100": 0.8}
