@@ -54,6 +54,34 @@ def test_cancel_before_the_first_step(checkpoint, dataset, quiet_host, phase):
     clean(before, alive, own)
 
 
+@pytest.mark.parametrize("drawn", [True, False], ids=["while it draws images of the class", "at a step"])
+def test_cancel_of_a_second_stage_on_images_of_the_class(checkpoint, dataset, quiet_host, extractor, drawn):
+    from comfy import model_management
+
+    from purecc_pack.purecc.method.two_stages import ClassImageLearning
+
+    def at_phase(told):
+        if drawn and told.name == "SAMPLE_POOL" and listener.phases[-1][1]["count"] == len(captions):
+            model_management.interrupt_current_processing()
+
+    def at_step(done):
+        model_management.interrupt_current_processing()
+
+    captions = [(f"a [v] robot on {ground}", "a [v] robot") for ground in ("sand", "snow", "grass")]
+    own = runs.load(checkpoint)
+    before, alive = runs.state(own), runs.census()
+    listener = runs.Quiet(at_step=at_step, at_phase=at_phase)
+    job = runs.job("second", ClassImageLearning(below=0.5), steps=5, pool_images=2, pool_captions=tuple(captions))
+    try:
+        with pytest.raises(model_management.InterruptProcessingException) as raised:
+            runs.customise(own, dataset, job, listener, extractor)
+    finally:
+        model_management.interrupt_current_processing(False)
+    del raised
+    assert len(listener.steps) == (0 if drawn else 1)
+    clean(before, alive, own)
+
+
 @pytest.mark.parametrize("gradient", [False, True])
 def test_cancel_stops_within_a_pass_of_a_step(checkpoint, dataset, quiet_host, monkeypatch, extractor, gradient):
     """However large the batch."""
