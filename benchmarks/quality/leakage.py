@@ -1,17 +1,19 @@
-"""Measure how much of the references' background is in R(y_tar): results/leakage.md, every θ1 in leakage.jsonl.
+"""Measure how much of the references' background is in R(y_tar) and R2: results/leakage.md, every θ1 in leakage.jsonl.
 
     COMFYUI_PATH=... python benchmarks/quality/leakage.py [--seeds 0 1 2]
 
 For θ1 of every instance of the development and the claims, three seeds each: the share of ‖R(y_tar)‖² outside the
 concept's true place, over noised references, beside the share of the picture that lies outside. Equal shares mean that
-the direction knows nothing of the concept's place; 0 means that it carries nothing but the concept. The control is the
-base's own direction for the class word, v(class) − v(∅), which has never seen the ground. A θ1 that run.py has not kept
-is trained; what is measured is not measured again.
+the direction knows nothing of the concept's place; 0 means that it carries nothing but the concept. The same of R2 =
+v_θ1(x_t | complete) − v_base(x_t | base), all that θ1 learned, of θ1 as plain LoRA makes it and as *anchored* does for
+`ClassImageLearning`. The control is the base's own direction for the class word, v(class) − v(∅), which has never seen
+the ground. A θ1 that run.py has not kept is trained; what is measured is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -20,13 +22,18 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-DRAWS, STEPS, SEEDS = 24, 200, (0, 1, 2)
+DRAWS, SEEDS = 24, (0, 1, 2)
+PLAIN = "lora-token"
+EXTRACTORS = {PLAIN: 200, "anchored-apart": 100}
+"""Methods that make θ1, with their steps."""
+R, R2, CLASS = "R(y_tar)", "R2", "class"
+"""The directions, by their names in the rows."""
 THIRDS = ((0.0, 1.0), (0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0))
 """Noise levels over which shares are taken: all, and each third."""
 
 
-def measured(world, concept, seed: int) -> dict:
-    """Return a row: shares outside by `THIRDS`, of θ1's direction and of the base's, and of the image."""
+def measured(world, concept, seed: int, label: str) -> dict:
+    """Return a row: shares outside by `THIRDS` of the directions of a method's θ1, and of the image."""
     import torch
     from bench import NAME
     from extractors import theta1
@@ -41,10 +48,11 @@ def measured(world, concept, seed: int) -> dict:
     from purecc_pack.purecc.method.recipe import BASE, EXTRACTOR
     from purecc_pack.purecc.text.texts import class_prompt
 
-    dataset, extractor = world.dataset(concept).by_content(), theta1(world, "lora-token", concept, seed, STEPS)
+    dataset, extractor = world.dataset(concept).by_content(), theta1(world, label, concept, seed, EXTRACTORS[label])
     prompt, area = class_prompt(concept.class_word), []
-    squares: dict[str, list[tuple[float, float, float]]] = {"theta1": [], "base": []}
-    embedding, watch = EmbeddingSpec(layer_wise=extractor.layers is not None), WatchSpec(sample_prompts=(prompt,))
+    squares: dict[str, list[tuple[float, float, float]]] = {R: [], R2: [], CLASS: []}
+    said = (prompt, *(text for i in dataset.items for text in (i.texts.complete, i.texts.base)))
+    embedding, watch = EmbeddingSpec(layer_wise=extractor.layers is not None), WatchSpec(sample_prompts=said)
     job = Job(NAME, PureLearning(), embedding=embedding, watch=watch)
     with (
         trainable_world(),
@@ -58,13 +66,19 @@ def measured(world, concept, seed: int) -> dict:
             x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
             t = sample_timesteps(DRAWS, generator, shift=3.0)
             x_t = interpolate(x0, torch.randn(x0.shape, generator=generator), t)
-            for who, branch, text in (("theta1", EXTRACTOR, item.texts.target), ("base", BASE, prompt)):
-                v, empty = (assembly.branched.run(branch, x_t, t, [words] * DRAWS) for words in (text, ""))
-                square = objective.concept_direction(v, empty).square()
+            texts, of_empty = item.texts, ""
+            pairs = {
+                R: ((EXTRACTOR, texts.target), (EXTRACTOR, of_empty)),
+                R2: ((EXTRACTOR, texts.complete), (BASE, texts.base)),
+                CLASS: ((BASE, prompt), (BASE, of_empty)),
+            }
+            for name, pair in pairs.items():
+                v, w = (assembly.branched.run(branch, x_t, t, [text] * DRAWS) for branch, text in pair)
+                square = objective.residual(v, w).square()
                 whole, outside = (s.sum((1, 2, 3)).tolist() for s in (square, square * away))
-                squares[who] += list(zip(t.tolist(), whole, outside, strict=True))
-    shares = {who: [_share(rows, *between) for between in THIRDS] for who, rows in squares.items()}
-    return {"concept": concept.name, "seed": seed, "picture": fmean(area), **shares}
+                squares[name] += list(zip(t.tolist(), whole, outside, strict=True))
+    shares = {name: [_share(rows, *between) for between in THIRDS] for name, rows in squares.items()}
+    return {"concept": concept.name, "seed": seed, "extractor": label, "picture": fmean(area), **shares}
 
 
 def _share(squares: list[tuple[float, float, float]], low: float, high: float) -> float:
@@ -73,25 +87,34 @@ def _share(squares: list[tuple[float, float, float]], low: float, high: float) -
 
 
 def page(rows: list[dict]) -> str:
-    """Return the table, and in how many sets the base's direction has more outside than θ1's."""
+    """Return the tables, and in how many sets the base's direction has more outside than θ1's."""
     from report import table
 
-    lines, more = [], []
+    plain, both, more = [], [], []
     for name in dict.fromkeys(r["concept"] for r in rows):
-        seeds = [r for r in rows if r["concept"] == name]
-        own = [r["theta1"][0] for r in seeds]
-        means = {who: [fmean(r[who][k] for r in seeds) for k in range(len(THIRDS))] for who in ("theta1", "base")}
-        more.append(means["base"][0] > means["theta1"][0])
-        shown = [f"{x:.2f}" for who in means for x in means[who]]
-        shown[0] += f" ({min(own):.2f} to {max(own):.2f})"
-        lines.append([name, len(seeds), *shown, f"{seeds[0]['picture']:.2f}"])
+        of = {label: [r for r in rows if (r["concept"], r["extractor"]) == (name, label)] for label in EXTRACTORS}
+        seeds = of[PLAIN]
+        means = {who: [fmean(r[who][k] for r in seeds) for k in range(len(THIRDS))] for who in (R, CLASS)}
+        more.append(means[CLASS][0] > means[R][0])
+        shown = [_spread(seeds, R), *(f"{x:.2f}" for x in (*means[R][1:], *means[CLASS])), f"{seeds[0]['picture']:.2f}"]
+        plain.append([name, len(seeds), *shown])
+        both.append([name, *(_spread(of[label], who) for who in (R, R2) for label in EXTRACTORS)])
     thirds = ["t < 1/3", "1/3 to 2/3", "t > 2/3"]
     header = ["concept", "seeds", "of ‖R(y_tar)‖²", *thirds, "of the base's class direction", *thirds, "of the picture"]
+    makers = ("θ1 of plain LoRA", "θ1 of anchored")
     return (
-        "# The share that lies outside the concept\n\n`leakage.py`; rows in leakage.jsonl.\n\n"
-        + table(header, lines)
-        + f"\nThe base's class direction has more outside than R(y_tar) in {sum(more)} of {len(more)} sets.\n"
+        "# The share that lies outside the concept\n\n`leakage.py`; rows in leakage.jsonl. θ1 of plain LoRA:\n\n"
+        + table(header, plain)
+        + f"\nThe base's class direction has more outside than R(y_tar) in {sum(more)} of {len(more)} sets.\n\n"
+        "R2 = v_θ1(x_t | complete) − v_base(x_t | base) is all that θ1 learned; means over seeds, in brackets least "
+        "and greatest:\n\n"
+        + table(["concept", *(f"of ‖{who}‖², {maker}" for who in (R, R2) for maker in makers)], both)
     )
+
+
+def _spread(rows: list[dict], who: str) -> str:
+    own = [r[who][0] for r in rows]
+    return f"{fmean(own):.2f} ({min(own):.2f} to {max(own):.2f})"
 
 
 def main() -> None:
@@ -112,17 +135,17 @@ def main() -> None:
     from run import STATE
 
     names = [n for n in (*DEVELOPMENT, *CLAIM) if CONCEPTS[n].kind == "instance"]
-    world, known = World(STATE), {(r["concept"], r["seed"]) for r in results("leakage")}
-    for seed in wanted:
-        for name in names:
-            if (name, seed) not in known:
-                row = measured(world, CONCEPTS[name], seed)
-                with (RESULTS / "leakage.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-    rows = sorted(results("leakage"), key=lambda r: (names.index(r["concept"]), r["seed"]))
-    if len(rows) < len(names) * len(SEEDS):
-        print(f"{len(rows)} of {len(names) * len(SEEDS)} are there; the table is written when all are.")
+    world, known = World(STATE), {(r["concept"], r["seed"], r["extractor"]) for r in results("leakage")}
+    for seed, name, label in itertools.product(wanted, names, EXTRACTORS):
+        if (name, seed, label) not in known:
+            row = measured(world, CONCEPTS[name], seed, label)
+            with (RESULTS / "leakage.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    rows, count = results("leakage"), len(names) * len(SEEDS) * len(EXTRACTORS)
+    if len(rows) < count:
+        print(f"{len(rows)} of {count} are there; the page is written when all are.")
         return
+    rows.sort(key=lambda r: (names.index(r["concept"]), r["seed"]))
     (RESULTS / "leakage.md").write_text(page(rows), encoding="utf-8")
     print(page(rows))
 

@@ -133,10 +133,13 @@ def test_a_verdict_knows_noise_and_what_cannot_be_told():
 
 def test_the_page_of_the_leakage():
     rows = [
-        {"concept": c, "seed": s, "picture": 0.8, "theta1": [own + s / 10, 0.1, 0.2, 0.3], "base": [0.5] * 4}
+        {"concept": c, "seed": s, "extractor": label, "picture": 0.8}
+        | {"R(y_tar)": [own + s / 10, 0.1, 0.2, 0.3], "R2": [own * less] * 4, "class": [0.5] * 4}
         for c, own in (("robot", 0.2), ("cup", 0.6))
         for s in (0, 1)
+        for label, less in (("lora-token", 1), ("anchored-apart", 0.5))
     ]
     text = leakage.page(rows)
     assert "| robot | 2 | 0.25 (0.20 to 0.30) | 0.10 | 0.20 | 0.30 | 0.50 |" in text
     assert "more outside than R(y_tar) in 1 of 2 sets" in text
+    assert "| cup | 0.65 (0.60 to 0.70) | 0.65 (0.60 to 0.70) | 0.60 (0.60 to 0.60) | 0.30 (0.30 to 0.30) |" in text
