@@ -77,7 +77,7 @@ def test_a_mask_of_both_becomes_that_of_the_concept():
     mask = (CUP + STAR).expand(2, 1, 16, 16)
     alone, distances = parted(mask, found[:, 0], found[:, 2])
     assert alone.shape == mask.shape and distances.shape == (2,)
-    assert float(alone[..., CUP.bool()].min()) > 0.75 and float(alone[..., STAR.bool()].max()) < 0.25
+    assert float(alone[..., CUP.bool()].min()) > 0.9 and float(alone[..., STAR.bool()].max()) < 0.1
     assert float(distances.min()) > APART
     for evidence in (torch.zeros(1, 16, 16), torch.ones(1, 16, 16), -torch.ones(1, 16, 16)):
         same, distance = parted(square(), torch.zeros(1, 16, 16), evidence)
