@@ -7,11 +7,13 @@ import panels
 from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where on the screen a node has its title, the dots of its inputs and outputs, and placed settings.
+# Where on the screen a node has its title, the dots of its inputs and outputs, and its settings. A setting of a subgraph's
+# node, made anew by a link, takes no click before it is drawn, and nothing draws it while the pointer rests.
 PLACES = """
 title => {
   const node = app.graph.nodes.find(node => node.title === title), canvas = app.canvas.canvas.getBoundingClientRect();
   if (!node) return null;
+  app.canvas.draw(true, true);
   const at = ([x, y]) => {
     const [left, top] = app.canvas.ds.convertOffsetToCanvas([x, y]);
     return [left + canvas.x, top + canvas.y];
@@ -21,7 +23,7 @@ title => {
     (node[kind] ?? []).map(({name}, k) => [name, at(node.getConnectionPos(kind === "inputs", k))]));
   return {title: at([x + 60, y - 15]), in: slots("inputs"), out: slots("outputs"),
           settings: Object.fromEntries(
-            widgets.filter(w => w.y > 0).map(w => [w.name, at([x + width / 2, y + w.y + 10])]))};
+            widgets.filter(w => w.last_y >= 0).map(w => [w.name, at([x + width / 2, y + w.last_y + 10])]))};
 }
 """
 # The samples in the side bar, once both pictures of the latest are there.
@@ -94,7 +96,7 @@ def middle(locator):
 
 
 def places(page, title, setting=None):
-    """Where the parts of a node are, once it stands still and the setting, if one is named, has a place."""
+    """Where the parts of a node are, once it stands still and the setting, if one is named, is drawn."""
     before = None
     for _ in range(100):
         now = page.evaluate(PLACES, title)
