@@ -7,8 +7,8 @@ import panels
 from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where on the screen a node has its title, the dots of its inputs and outputs, and its settings. A setting of a subgraph's
-# node, made anew by a link, takes no click before it is drawn, and nothing draws it while the pointer rests.
+# Where on the screen a node has its title, the dots of its inputs and outputs, and its settings. Those of a subgraph,
+# made anew by a link, take no click before they are drawn, and nothing draws them while the pointer rests.
 PLACES = """
 title => {
   const node = app.graph.nodes.find(node => node.title === title), canvas = app.canvas.canvas.getBoundingClientRect();
