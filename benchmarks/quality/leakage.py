@@ -66,11 +66,11 @@ def measured(world, concept, seed: int, label: str) -> dict:
             x0 = assembly.field.latents_in(item.latents[:1]).expand(DRAWS, -1, -1, -1).float()
             t = sample_timesteps(DRAWS, generator, shift=3.0)
             x_t = interpolate(x0, torch.randn(x0.shape, generator=generator), t)
-            texts, of_empty = item.texts, ""
+            texts = item.texts
             pairs = {
-                R: ((EXTRACTOR, texts.target), (EXTRACTOR, of_empty)),
+                R: ((EXTRACTOR, texts.target), (EXTRACTOR, "")),
                 R2: ((EXTRACTOR, texts.complete), (BASE, texts.base)),
-                CLASS: ((BASE, prompt), (BASE, of_empty)),
+                CLASS: ((BASE, prompt), (BASE, "")),
             }
             for name, pair in pairs.items():
                 v, w = (assembly.branched.run(branch, x_t, t, [text] * DRAWS) for branch, text in pair)
