@@ -6,9 +6,8 @@ from ..purecc.host.messages import Message, Phase
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.training import find_masks
 from ..purecc.host.ui.node_progress import NodeProgress
-from ..purecc.training.companions import LEAVE_OUT
 from .checked import Node
-from .place_settings import companion_input
+from .place_settings import companion_input, companion_of, companion_words_input
 from .resume_settings import CACHE_TOOLTIP
 from .types import CATEGORY, Dataset
 
@@ -39,6 +38,7 @@ class ConceptMasks(Node):
                     tooltip=CACHE_TOOLTIP.format(what="the masks"),
                 ),
                 companion_input("What"),
+                companion_words_input("What"),
             ],
             outputs=[
                 Dataset.Output("dataset", display_name="dataset", tooltip="Dataset with masks, for Pure Learning."),
@@ -53,14 +53,14 @@ class ConceptMasks(Node):
         )
 
     @classmethod
-    def execute(cls, model, clip, dataset, cache=True, companion=LEAVE_OUT) -> io.NodeOutput:
+    def execute(cls, model, clip, dataset, cache=True, **companion) -> io.NodeOutput:
         progress = NodeProgress(cls.hidden.unique_id, "masks", len(dataset.items))
 
         def on_phase(phase: Phase, **values: object) -> None:
             progress.say(str(Message(phase.value, values)))
 
         models = HostModels(model, clip)
-        masked = find_masks.find_masks(models, dataset, on_phase, progress.advance, cache, companion)
+        masked = find_masks.find_masks(models, dataset, on_phase, progress.advance, cache, companion_of(companion))
         pictures, lines = find_masks.pictures(masked.dataset), find_masks.remarks(masked)
         progress.say("\n".join(lines))
         shown = {**ui.PreviewImage(pictures).as_dict(), "text": lines}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..purecc.training.companions import CHOICES as COMPANION
-from ..purecc.training.companions import LEAVE_OUT
+from ..purecc.training.companions import LEAVE_OUT, words_tried
 from ..purecc.training.placing import CHOICES
-from .settings import Setting, Table
+from .settings import Setting, Table, Values
 
 
 def companion_input(begin: str) -> io.Input:
@@ -21,6 +21,24 @@ def companion_input(begin: str) -> io.Input:
         tooltip=f"{begin} to do with a common thing that most images show beside the concept, such as a ball "
         "beside the dog. leave out: take it out of the masks, so that it is not learned too. keep: learn it.",
     )
+
+
+def companion_words_input(begin: str) -> io.Input:
+    """Return the input of the words of what is looked for; `begin` begins its tooltip."""
+    return io.String.Input(
+        "companion_words",
+        default="",
+        optional=True,
+        advanced=True,
+        tooltip=f"{begin} stands beside the concept, in words of a prompt: umbrella. Of several, separated by commas, "
+        "the one that fits best is left out. Empty: sixteen common things are tried, and left out only if it is clear.",
+    )
+
+
+def companion_of(values: Values) -> tuple[str, ...]:
+    """Return the words of things to look for beside the concept, from the values of both inputs."""
+    own = (" ".join(word.split()) for word in values.get("companion_words", "").split(","))
+    return words_tried(values.get("companion", LEAVE_OUT), [word for word in own if word])
 
 
 def places(default: str) -> Table:
@@ -40,5 +58,9 @@ def places(default: str) -> Table:
             "job.places",
             lambda values: values.get("places", default),
         ),
-        Setting(companion_input("anchored: what"), "job.companion", lambda values: values.get("companion", LEAVE_OUT)),
+        Setting(companion_input("anchored: what"), "job.companion", companion_of),
     ]
+
+
+COMPANION_WORDS = companion_words_input("anchored: what")
+"""Last on the node, so that workflows saved before it existed still fit."""

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..purecc.host.training.presets import CUSTOM
 from ..purecc.method.methods import ANCHORED, CLASS_IMAGES, PAPER
+from ..purecc.training.companions import LEAVE_OUT
 
 SHOWN = ("preset", "name", "steps", "method", "learning_rate", "rank", "anchor_weight", "eta", "scale", "fixed_scale")
 """Inputs that are not behind "more settings", in the order in which the node shows them."""
@@ -26,6 +27,7 @@ WHEN: dict[str, dict[str, list]] = {
     "pool_prompts": {"method": _ANCHORED},
     "places": {"method": _ANCHORED},
     "companion": {"method": _ANCHORED},
+    "companion_words": {"method": _ANCHORED, "companion": [LEAVE_OUT]},
     "pool_images": {"method": [*_ANCHORED, _PRIOR]},
     "class_grounds": {"method": [CLASS_IMAGES]},
     "class_styles": {"method": [CLASS_IMAGES]},

@@ -33,6 +33,7 @@ from purecc_pack.purecc.network.lora import LoraSpec
 from purecc_pack.purecc.text import concept as text_concept
 from purecc_pack.purecc.text.captions import CaptionInput
 from purecc_pack.purecc.training.branched_model import BranchedModel
+from purecc_pack.purecc.training.companions import words_tried
 from purecc_pack.purecc.training.dataset import ConceptItem
 from purecc_pack.purecc.training.settings import Settings
 from purecc_pack.tiny_world.individuals import CONCEPT
@@ -170,7 +171,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
         places=method.places,
-        companion=method.companion,
+        companion=words_tried(method.companion),
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
     )  # fmt: skip

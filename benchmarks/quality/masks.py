@@ -36,7 +36,6 @@ def main() -> None:
     from report import table
 
     from purecc_pack.purecc.host.training.find_masks import find_masks
-    from purecc_pack.purecc.training.companions import KEEP
 
     world = World(ROOT / "build" / "quality")
     lines, strips = [], []
@@ -44,7 +43,7 @@ def main() -> None:
         if concept.kind == "style":
             continue
         masked = find_masks(world.models, world.dataset(concept), Silent().phase)
-        kept = find_masks(world.models, world.dataset(concept), Silent().phase, companion=KEEP)
+        kept = find_masks(world.models, world.dataset(concept), Silent().phase, companion=())
         scores, strip = [], []
         for item, whole in zip(masked.dataset.items, kept.dataset.items, strict=True):
             picture = Image.fromarray((item.image * 255).round().byte().numpy())

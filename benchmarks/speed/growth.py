@@ -47,6 +47,7 @@ from purecc_pack.purecc.host.training.session import customise  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraSpec  # noqa: E402
 from purecc_pack.purecc.text.captions import CaptionInput  # noqa: E402
 from purecc_pack.purecc.text.concept import Concept  # noqa: E402
+from purecc_pack.purecc.training.companions import words_tried  # noqa: E402
 from purecc_pack.purecc.training.pool import POOL_PROMPTS  # noqa: E402
 from purecc_pack.purecc.training.settings import Settings  # noqa: E402
 from purecc_pack.tiny_world.scenes import SIZE, Scene, draw  # noqa: E402
@@ -192,7 +193,7 @@ def _job(pool: PoolSpec, cache: bool, **loop: int) -> Job:
         memory=MemorySpec(cache=cache),
         pool=pool,
         places=METHOD.places,
-        companion=METHOD.companion,
+        companion=words_tried(METHOD.companion),
     )
 
 

@@ -33,7 +33,7 @@ WORDS = (
 COPIES = slice(1, None, 2)
 """Which of a reference's noised copies the words are tried on: every second."""
 LEAST = 0.45
-"""Score of a companion."""
+"""Score of a companion that nobody has named."""
 LIKE_THE_CLASS = 0.5
 """Share of the class's own evidence from which a word means the concept itself."""
 LEFT = 1 / 3
@@ -47,10 +47,34 @@ EDGE = 0.04
 """Width of the edge of a parted mask, in sides of the image."""
 
 
-def companion_prompts(class_word: str) -> dict[str, str]:
-    """Return the prompts of common things by word, without those that the class word names."""
+def words_tried(choice: str, own: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the words of things to look for beside the concept: the user's own, else common ones; none to keep it."""
+    return () if choice == KEEP else tuple(dict.fromkeys(own)) or WORDS
+
+
+def described(words: Sequence[str]) -> str:
+    """Return what is done about a companion as files tell it: a member of `CHOICES`, or the user's own words."""
+    return KEEP if not words else LEAVE_OUT if tuple(words) == WORDS else ", ".join(words)
+
+
+def companion_prompts(class_word: str, words: Sequence[str] = WORDS) -> dict[str, str]:
+    """Return the prompts of things by word, without those that the class word names.
+
+    Args:
+        class_word: of the concept.
+        words: of the things; none is allowed.
+
+    Raises:
+        ValueError: there are words, and all name the concept.
+    """
     own = class_word.lower().split()
-    return {word: class_prompt(word) for word in WORDS if word not in own}
+    prompts = {word: class_prompt(word) for word in words if word.lower() not in (*own, class_word.lower())}
+    if words and not prompts:
+        raise ValueError(
+            f"companion_words ({', '.join(words)}) names the concept itself. Write what stands beside the "
+            f"{class_word}, or nothing to have common things tried."
+        )
+    return prompts
 
 
 @torch.no_grad()
@@ -100,7 +124,7 @@ def beside(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> tuple[list[f
     return torch.where(there < LIKE_THE_CLASS * best, alone, 0.0).tolist(), float(best)
 
 
-def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float]) -> str:
+def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float], least: float = LEAST) -> str:
     """Return the word of a thing that is beside the concept in most references; empty where there is none.
 
     The score of a word is the median of what it explains, in parts of the mean of what the class explains; the highest
@@ -109,10 +133,11 @@ def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float])
     Args:
         by_word: what each word explains of every reference, as `beside` gives it.
         of_class: what the class explains of every reference.
+        least: score that it has to have, and more than 0.
     """
     scale = sum(of_class) / max(1, len(of_class))
     score, word = max((median_low(own), word) for word, own in by_word.items())
-    return word if scale > 0 and score >= LEAST * scale else ""
+    return word if scale > 0 and score > 0 and score >= least * scale else ""
 
 
 def plausible(before: Sequence[Tensor], after: Sequence[Tensor], distances: Sequence[Tensor]) -> bool:

@@ -49,6 +49,7 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
 def test_advanced_inputs_reach_the_loop(comfyui):
     from purecc_pack.nodes.settings import fields
     from purecc_pack.nodes.training import STAGE_1
+    from purecc_pack.purecc.training.companions import WORDS
 
     values = {
         "name": "n",
@@ -87,7 +88,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "loss_weighting": "min-SNR",
     }
     assert fields(STAGE_1, values) == {
-        "job": {"name": "n", "weighting": "min-SNR", "places": "auto", "companion": "leave out"},
+        "job": {"name": "n", "weighting": "min-SNR", "places": "auto", "companion": WORDS},
         "method": {"anchor_weight": 1.0, "mask": True},
         "pool": {"images": 48, "prompts": ()},
         "lora": {"rank": 6, "alpha": 3.0, "targets": "all blocks"},

@@ -124,3 +124,29 @@ def test_a_word_for_the_concept_or_a_part_of_it_is_no_companion():
     assert not plausible([whole] * 3, [half, little, little], [far] * 3)
     assert not plausible([whole] * 3, [half] * 3, [far, near, near])
     assert not plausible([0 * whole], [0 * whole], [far])
+
+
+def test_the_words_that_are_tried_are_the_users_or_common_ones():
+    from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT, WORDS, described, words_tried
+
+    tried = [words_tried(LEAVE_OUT), words_tried(LEAVE_OUT, ["umbrella", "kite", "umbrella"]), words_tried(KEEP, ["a"])]
+    assert tried == [WORDS, ("umbrella", "kite"), ()]
+    assert [described(words) for words in tried] == ["leave out", "umbrella, kite", "keep"]
+
+
+def test_a_word_of_the_class_is_not_tried():
+    from purecc_pack.purecc.training.companions import companion_prompts
+
+    assert list(companion_prompts("garden cat", ["Cat", "ball", "Garden cat"])) == ["ball"]
+    assert companion_prompts("cat", ()) == {}
+    with pytest.raises(ValueError, match="names the concept itself"):
+        companion_prompts("garden cat", ["garden cat", "CAT"])
+
+
+def test_a_thing_that_the_user_names_needs_little_evidence():
+    from purecc_pack.purecc.training.companions import companion
+
+    by_word = {"kite": [0.1, 0.2, 0.0], "ball": [0.0, 0.0, 0.3]}
+    assert companion(by_word, [1.0, 1.0, 1.0]) == ""
+    assert companion(by_word, [1.0, 1.0, 1.0], 0.0) == "kite"
+    assert companion({"ball": by_word["ball"]}, [1.0, 1.0, 1.0], 0.0) == ""

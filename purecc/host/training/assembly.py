@@ -18,7 +18,7 @@ from ...network.lora import LoraBranches
 from ...text.texts import class_prompt
 from ...training.branched_model import BranchedModel, Prompting
 from ...training.class_images import class_texts
-from ...training.companions import KEEP, companion_prompts
+from ...training.companions import companion_prompts
 from ...training.dataset import ConceptDataset
 from ...training.placing import OFF, every_text
 from ...training.previews import preview_texts
@@ -183,7 +183,7 @@ def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
     if job.recipe.needs_text("class"):
         texts.append(class_prompt(dataset.class_word))
     if job.recipe.needs_mask and dataset.lacks_masks:
-        texts += [] if job.companion == KEEP else companion_prompts(dataset.class_word).values()
+        texts += companion_prompts(dataset.class_word, job.companion).values()
     if job.recipe.needs_class_images:
         texts += [text for t in class_texts(dataset, job.pool.captions) for text in (t.complete, t.base, t.target)]
     for item in dataset.items:

@@ -25,16 +25,28 @@ class Explaining:
     Attributes:
         assembly: the private copy.
         class_word: of the concept.
+        words: of the things that are tried.
         draws: keeps the answers for later runs; None: they are not kept.
     """
 
     assembly: Assembly
     class_word: str
+    words: tuple[str, ...] = companions.WORDS
     draws: BaseDraws | None = None
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompt of every word."""
+        return companions.companion_prompts(self.class_word, self.words)
+
+    @property
+    def least(self) -> float:
+        """Score of a companion: a thing that the user names is there."""
+        return companions.LEAST if self.words == companions.WORDS else 0.0
 
     def errors(self, latents: Tensor) -> Tensor:
         """Return the errors of class prompt, empty prompt and words for a reference [V, C, h, w], [V, 2 + K, h, w]."""
-        prompts = [class_prompt(self.class_word), "", *companions.companion_prompts(self.class_word).values()]
+        prompts = [class_prompt(self.class_word), "", *self.prompts.values()]
         scaled = self.assembly.field.latents_in(latents)
         find = partial(companions.errors, self.assembly.branched, scaled, prompts, 0)
 
@@ -56,11 +68,11 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
         explaining: asks the base.
         items: references with the masks that were found.
     """
-    words = list(companions.companion_prompts(explaining.class_word))
+    words = list(explaining.prompts)
     errors = [explaining.errors(item.latents[:1]) for item in items]  # the image itself, without its variants
     seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]
     explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
-    word = companions.companion(explained, [of_class for _, of_class in seen])
+    word = companions.companion(explained, [of_class for _, of_class in seen], explaining.least)
     if not word:
         return list(items), ""
     at = 2 + words.index(word)

@@ -13,7 +13,7 @@ from ...method.anchored import AnchoredLearning
 from ...sheets.mask_overlay import overlay
 from ...text.texts import class_prompt
 from ...training import concept_masks
-from ...training.companions import KEEP, LEAVE_OUT
+from ...training.companions import WORDS, companion_prompts
 from ...training.concept_masks import concept_mask
 from ...training.dataset import ConceptDataset
 from ..messages import Message, Phase
@@ -39,10 +39,12 @@ class Masked:
     Attributes:
         dataset: every image of a thing has a mask.
         companion: the word of what stands beside the concept and was taken out of the masks; empty: nothing.
+        missed: words of the user that were looked for, if none was found.
     """
 
     dataset: ConceptDataset
     companion: str = ""
+    missed: tuple[str, ...] = ()
 
 
 def find_masks(
@@ -51,7 +53,7 @@ def find_masks(
     on_phase: OnPhase,
     found: Callable[[], None] = lambda: None,
     cache: bool = False,
-    companion: str = LEAVE_OUT,
+    companion: tuple[str, ...] = WORDS,
 ) -> Masked:
     """Return the dataset with a mask for every image, as training would find it, from a private copy of MODEL.
 
@@ -61,14 +63,16 @@ def find_masks(
         on_phase: called with each phase.
         found: called after every image.
         cache: whether the masks are kept on the disk for later runs, and taken from there.
-        companion: one of `companions.CHOICES`.
+        companion: words of things that are looked for beside the concept and taken out of the masks; none: it stays.
 
     Raises:
-        ValueError: model, CLIP and dataset do not fit together.
+        ValueError: model, CLIP and dataset do not fit together, or all words name the concept.
         OutOfMemory: the device's memory is too small.
     """
     if not dataset.lacks_masks:
         return Masked(dataset)
+
+    companion_prompts(dataset.class_word, companion)
 
     def on_image(number: int, count: int) -> None:
         on_phase(Phase.FIND_MASKS, word=dataset.class_word, number=number, count=count)
@@ -83,7 +87,7 @@ def find_masks(
 def with_masks(
     assembly: Assembly,
     dataset: ConceptDataset,
-    companion: str = LEAVE_OUT,
+    companion: tuple[str, ...] = WORDS,
     on_image: Callable[[int, int], None] = lambda number, count: None,
     found: Callable[[], None] = lambda: None,
     draws: BaseDraws | None = None,
@@ -93,7 +97,7 @@ def with_masks(
     Args:
         assembly: the private copy.
         dataset: the references.
-        companion: one of `companions.CHOICES`.
+        companion: words of things that are looked for beside the concept; none: nothing is.
         on_image: called before the mask of an image is found, with its number from 1 and the count of all.
         found: called after every image.
         draws: keeps the masks for later runs; None: they are not kept.
@@ -117,14 +121,15 @@ def with_masks(
             item = replace(item, mask=mask)
         items.append(item)
         found()
-    if companion == KEEP:
+    if not companion:
         return Masked(replace(dataset, items=tuple(items)))
     new = [k for k, item in enumerate(dataset.items) if item.mask is None]
-    explaining = Explaining(assembly, dataset.class_word, draws)
+    explaining = Explaining(assembly, dataset.class_word, companion, draws)
     parted, word = without_companion(explaining, [items[k] for k in new])
     for k, item in zip(new, parted, strict=True):
         items[k] = item
-    return Masked(replace(dataset, items=tuple(items)), word)
+    missed = () if word or companion == WORDS else companion
+    return Masked(replace(dataset, items=tuple(items)), word, missed)
 
 
 def _draw(assembly: Assembly, words: str, attempt: Callable[[], Tensor]) -> dict[str, Tensor]:
@@ -136,9 +141,12 @@ def pictures(dataset: ConceptDataset) -> list[Tensor]:
     return [overlay(i.image, None if i.mask is None else i.mask[0]) for i in dataset.items]
 
 
-def companion_note(masked: Masked) -> Message:
-    """Return what the user should know of the companion that was left out."""
-    return Message("note_companion", {"companion": masked.companion, "word": masked.dataset.class_word})
+def companion_note(masked: Masked) -> Message | None:
+    """Return what the user should know of the companion that was left out, or that was named and not found."""
+    word = masked.dataset.class_word
+    if masked.missed:
+        return Message("note_companion_missed", {"companion": ", ".join(masked.missed), "word": word})
+    return Message("note_companion", {"companion": masked.companion, "word": word}) if masked.companion else None
 
 
 def remarks(masked: Masked) -> list[str]:
@@ -149,8 +157,8 @@ def remarks(masked: Masked) -> list[str]:
     if not known:
         return ["A style has no mask: whole images are learned."]
     out = [f"{len(known)} masks; they cover {min(known):.0%} to {max(known):.0%} of their images."]
-    if masked.companion:
-        out.append(str(companion_note(masked)))
+    if note := companion_note(masked):
+        out.append(str(note))
     for k, (share, item) in enumerate(zip(shares, dataset.items, strict=True), start=1):
         if share is None or NEARLY_NONE <= share <= NEARLY_ALL:
             continue

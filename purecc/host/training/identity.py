@@ -15,6 +15,7 @@ from ...adapters.adapter import fingerprint
 from ...adapters.files import Adapter
 from ...network.field import Conditioning
 from ...text.texts import has_marker
+from ...training.companions import described
 from ...training.dataset import ConceptDataset
 from ..models.field import HostField
 from .job import Job
@@ -192,7 +193,7 @@ def _settings(job: Job) -> dict[str, Any]:
     }
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
     flat |= {"kind": job.kind, "precision": job.memory.precision, "loss_weighting": job.weighting}
-    flat |= {"places": job.places, "companion": job.companion}
+    flat |= {"places": job.places, "companion": described(job.companion)}
     return json.loads(json.dumps(flat))
 
 

@@ -11,7 +11,7 @@ from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec, lora_bytes
 from ...training.class_images import GROUNDS, STYLES, ClassCaption, class_captions
-from ...training.companions import LEAVE_OUT
+from ...training.companions import WORDS, companion_prompts
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
 from ...training.parallel import Ranks
@@ -126,7 +126,8 @@ class Job:
         pool: images of the base.
         weighting: of the loss over t, a member of `path.WEIGHTINGS`.
         places: what is done about the places of the references, one of `placing.CHOICES`.
-        companion: what is done about a thing beside the concept in all references, one of `companions.CHOICES`.
+        companion: words of things that are looked for beside the concept in all references, and left out of the masks
+            that the base finds; none: what is there stays.
     """
 
     name: str
@@ -140,7 +141,7 @@ class Job:
     pool: PoolSpec = field(default_factory=PoolSpec)
     weighting: str = NATIVE
     places: str = OFF
-    companion: str = LEAVE_OUT
+    companion: tuple[str, ...] = WORDS
 
     def resolve(self, dataset: ConceptDataset, model: ModelPatcher) -> Job:
         """Return the job with target layers, recipe, shift, places and drift measurements settled for these references.
@@ -151,7 +152,8 @@ class Job:
 
         Raises:
             ValueError: drift_every is given without prompts, or the model lacks the target layers or the loss weighting
-                or takes no vectors layer-wise, or the recipe learns on images of the class and the concept is a style.
+                or takes no vectors layer-wise, or the recipe learns on images of the class and the concept is a style,
+                or all words of a companion name the concept.
         """
         family, path = family_of(model), noise_path(model.get_model_object("model_sampling"))
         path.weighing(self.weighting)
@@ -173,6 +175,8 @@ class Job:
         own = path.shift if isinstance(path, FlowPath) else None
         settings = replace(self.settings, shift=own if self.settings.shift is None else self.settings.shift)
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
+        if recipe.needs_mask and dataset.lacks_masks:
+            companion_prompts(dataset.class_word, self.companion)
         places = self.places if recipe.needs_mask else OFF
         return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, pool=pool, places=places)
 

@@ -18,6 +18,7 @@ from ...adapters import files
 from ...adapters.adapter import CARRIED_KEY
 from ...adapters.manager_metadata import TrainedOn, manager_metadata
 from ...text.texts import prompt
+from ...training.companions import described
 from ...training.dataset import ConceptDataset
 from ...training.history import History
 from ..families import family_of
@@ -55,7 +56,7 @@ def about(
         **asdict(job.embedding),
         "precision": job.memory.precision,
         "places": job.places,
-        "companion": job.companion,
+        "companion": described(job.companion),
     }
     report = {
         "stage": job.kind,
@@ -87,8 +88,8 @@ def about(
         [item.weight for item in dataset.items],
         Counter((item.image.shape[1], item.image.shape[0]) for item in dataset.items).most_common(1)[0][0],
     )
-    described = files.metadata(name, dataset.concept, [item.texts for item in dataset.items], run)
-    return {**described, **manager_metadata(name, trained, _as_kohya(job, history)), CARRIED_KEY: carried.value}
+    own = files.metadata(name, dataset.concept, [item.texts for item in dataset.items], run)
+    return {**own, **manager_metadata(name, trained, _as_kohya(job, history)), CARRIED_KEY: carried.value}
 
 
 def _as_kohya(job: Job, history: History) -> dict[str, object]:

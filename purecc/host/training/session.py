@@ -138,8 +138,8 @@ def prepared(
             look = partial(_find_mask, listener, dataset.class_word)
             masked = with_masks(assembly, dataset, job.companion, look, draws=draws)
             listener.masks(masked.dataset)
-            if masked.companion:
-                listener.note(companion_note(masked))
+            if note := companion_note(masked):
+                listener.note(note)
             ordered = masked.dataset.by_content()
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)

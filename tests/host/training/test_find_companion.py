@@ -54,7 +54,7 @@ def test_it_is_named_and_left_out(tiny, scenes):
     from purecc_pack.purecc.host.training.find_masks import remarks
 
     before = runs.state(tiny)
-    kept, parted = masked(tiny, scenes, companion="keep"), masked(tiny, scenes)
+    kept, parted = masked(tiny, scenes, companion=()), masked(tiny, scenes)
     assert runs.state(tiny) == before
     assert (kept.companion, parted.companion) == ("", "star")
     assert covered(parted, scenes, 1) > 0.8
@@ -64,9 +64,37 @@ def test_it_is_named_and_left_out(tiny, scenes):
     assert len(remarks(kept)) == 1
 
 
+def test_a_thing_that_no_common_word_names_is_left_out_by_the_users_word(tiny, scenes):
+    from purecc_pack.purecc.host.training.find_masks import remarks
+
+    shown = [replace(scene, companion="umbrella", companion_colour="purple") for scene in scenes]
+    kept, told = masked(tiny, shown, companion=()), masked(tiny, shown, companion=("tree", "umbrella"))
+    assert (told.companion, told.missed) == ("umbrella", ())
+    assert covered(told, shown, 1) > 0.75
+    assert covered(told, shown, 2) < 0.6 * covered(kept, shown, 2)
+    assert remarks(told)[1].startswith("Most images show another thing beside the cup: umbrella.")
+
+
+def test_a_thing_that_the_user_names_and_nobody_finds_is_said(tiny, scenes):
+    from purecc_pack.purecc.host.training.find_masks import remarks
+
+    alone = [replace(scene, companion="", companion_colour="") for scene in scenes]
+    found, kept = masked(tiny, alone, companion=("tree", "house")), masked(tiny, alone, companion=())
+    assert all(torch.equal(a.mask, b.mask) for a, b in zip(found.dataset.items, kept.dataset.items, strict=True))
+    assert remarks(found)[1].startswith("tree, house was not found beside the cup")
+    assert len(remarks(kept)) == 1
+
+
+def test_a_word_for_the_concept_itself_is_refused(tiny, scenes):
+    before = runs.state(tiny)
+    with pytest.raises(ValueError, match=r"companion_words \(Cup\) names the concept itself.*beside the cup"):
+        masked(tiny, scenes, companion=("Cup",))
+    assert runs.state(tiny) == before
+
+
 def test_what_stands_beside_it_in_one_image_stays(tiny, scenes):
     alone = [scenes[0], *(replace(scene, companion="", companion_colour="") for scene in scenes[1:])]
-    found, kept = masked(tiny, alone), masked(tiny, alone, companion="keep")
+    found, kept = masked(tiny, alone), masked(tiny, alone, companion=())
     assert found.companion == ""
     assert all(torch.equal(a.mask, b.mask) for a, b in zip(found.dataset.items, kept.dataset.items, strict=True))
 
@@ -81,6 +109,6 @@ def test_training_says_it_and_uses_the_same_masks(tiny, scenes):
     assert [n.values["companion"] for n in quiet.notes if n.key == "note_companion"] == ["star"]
     for ours, theirs in zip(quiet.masked[0].items, found.dataset.items, strict=True):
         torch.testing.assert_close(ours.mask, theirs.mask)
-    runs.customise(tiny, dataset, replace(job, companion="keep"), kept := runs.Quiet())
+    runs.customise(tiny, dataset, replace(job, companion=()), kept := runs.Quiet())
     assert not [n for n in kept.notes if n.key == "note_companion"]
     assert '"companion": "leave out"' in out.adapter.metadata["purecc.recipe"]
