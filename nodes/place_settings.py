@@ -1,4 +1,4 @@
-"""The settings of anchored learning for what all references share: the place, and a thing beside the concept."""
+"""The settings of anchored learning for what all references share: the place, the size, a thing beside the concept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from comfy_api.latest import io
 from ..purecc.training.companions import CHOICES as COMPANION
 from ..purecc.training.companions import LEAVE_OUT, words_tried
 from ..purecc.training.placing import CHOICES
+from ..purecc.training.sizing import CHOICES as SIZES
+from ..purecc.training.sizing import FIT
 from .settings import Setting, Table, Values
 
 
@@ -55,12 +57,26 @@ def places(default: str) -> Table:
                 "captions name the place that the mask shows. auto: also moves references that all show the concept at "
                 "one place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
             ),
-            "job.places",
+            "references.places",
             lambda values: values.get("places", default),
         ),
-        Setting(companion_input("anchored: what"), "job.companion", companion_of),
+        Setting(companion_input("anchored: what"), "references.companion", companion_of),
     ]
 
 
-COMPANION_WORDS = companion_words_input("anchored: what")
-"""Last on the node, so that workflows saved before it existed still fit."""
+SHARED: Table = [
+    companion_words_input("anchored: what"),
+    Setting(
+        io.Combo.Input(
+            "size",
+            options=list(SIZES),
+            default=FIT,
+            optional=True,
+            advanced=True,
+            tooltip="anchored: what to do with images that the concept fills more than it fills images that the base "
+            "model draws. fit: make them smaller within their frame, to the usual size. keep: use them as they are.",
+        ),
+        "references.size",
+    ),
+]
+"""Last on the node, so that workflows saved before they existed still fit."""

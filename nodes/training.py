@@ -10,7 +10,7 @@ from .anchor_settings import CLASS_IMAGES, anchor, pool_images
 from .concept_settings import CONCEPT, EMBEDDING
 from .expert_settings import IDS as EXPERT_IDS
 from .loss_settings import LOSS
-from .place_settings import COMPANION_WORDS, places
+from .place_settings import SHARED, places
 from .preset import LAST
 from .resume_settings import RESUME_STAGE_1, RESUME_STAGE_2
 from .settings import Setting, Table, Values, fields, inputs
@@ -48,7 +48,7 @@ STAGE_1: Table = [
     pool_images(optional=True),
     *anchor(optional=True),
     *places(AUTO),
-    COMPANION_WORDS,
+    *SHARED,
 ]
 """From the method on, what came last: workflows saved before still fit."""
 
@@ -168,7 +168,7 @@ STAGE_2: Table = [
     *RESUME_STAGE_2,
     *places(SAY),
     *CLASS_IMAGES,
-    COMPANION_WORDS,
+    *SHARED,
 ]
 
 

@@ -9,7 +9,7 @@ from ..purecc.host.messages import Message
 from ..purecc.host.models.adapter_folders import is_taken
 from ..purecc.host.models.host_models import HostModels
 from ..purecc.host.training.autosave import Saving
-from ..purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
+from ..purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, ReferenceSpec, WatchSpec
 from ..purecc.host.training.keeping import Keeping
 from ..purecc.host.training.node_run import NodeRef, run
 from ..purecc.host.training.offers import prompt_hash
@@ -31,6 +31,7 @@ GROUPS = {
     "memory": MemorySpec,
     "watch": WatchSpec,
     "pool": PoolSpec,
+    "references": ReferenceSpec,
 }
 """What each group of settings becomes."""
 
@@ -41,8 +42,8 @@ def build_job(recipe: Recipe, kind: str, groups: Mapping[str, Mapping[str, Any]]
     Args:
         recipe: the method.
         kind: "adapter" or "extractor".
-        groups: the node's settings, see `settings.fields`: job, lora, settings, embedding, memory, watch, and pool
-            where the node has it.
+        groups: the node's settings, see `settings.fields`: job, lora, settings, embedding, memory, watch, references,
+            and pool where the node has it.
     """
     specs = {name: make(**groups.get(name, {})) for name, make in GROUPS.items()}
     return Job(recipe=recipe, kind=kind, **groups["job"], **specs)

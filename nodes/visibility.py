@@ -27,6 +27,7 @@ WHEN: dict[str, dict[str, list]] = {
     "pool_prompts": {"method": _ANCHORED},
     "places": {"method": _ANCHORED},
     "companion": {"method": _ANCHORED},
+    "size": {"method": _ANCHORED},
     "companion_words": {"method": _ANCHORED, "companion": [LEAVE_OUT]},
     "pool_images": {"method": [*_ANCHORED, _PRIOR]},
     "class_grounds": {"method": [CLASS_IMAGES]},

@@ -66,7 +66,7 @@ def settings(**values):
 
 def job(name="pure", recipe=None, kind="adapter", **values):
     """A short job; a value goes to the part of the job that has its name, those that begin with pool_ to the pool."""
-    from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
+    from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, ReferenceSpec, WatchSpec
     from purecc_pack.purecc.method.pure_learning import ConceptCustomisation
     from purecc_pack.purecc.training.settings import Settings
 
@@ -74,7 +74,7 @@ def job(name="pure", recipe=None, kind="adapter", **values):
         names = [name for name in kind.__dataclass_fields__ if prefix + name in values]
         return {name: values.pop(prefix + name) for name in names}
 
-    specs = {"embedding": EmbeddingSpec, "memory": MemorySpec, "watch": WatchSpec}
+    specs = {"embedding": EmbeddingSpec, "memory": MemorySpec, "watch": WatchSpec, "references": ReferenceSpec}
     parts = {name: spec(**part(spec)) for name, spec in specs.items()}
     parts |= {"pool": PoolSpec(**part(PoolSpec, "pool_")), "settings": settings(**part(Settings))}
     return Job(name, recipe or ConceptCustomisation(), kind, **parts, **values)

@@ -24,7 +24,7 @@ from purecc_pack.purecc.adapters.files import Adapter
 from purecc_pack.purecc.host.data import image_tensors, references
 from purecc_pack.purecc.host.models.host_models import HostModels
 from purecc_pack.purecc.host.models.tiny import load_tiny_checkpoint
-from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, WatchSpec
+from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, ReferenceSpec, WatchSpec
 from purecc_pack.purecc.host.training.session import prepared
 from purecc_pack.purecc.method.baselines import PriorPreservation
 from purecc_pack.purecc.method.pure_learning import ConceptCustomisation
@@ -170,8 +170,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
             warmup=10,
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
-        places=method.places,
-        companion=words_tried(method.companion),
+        references=ReferenceSpec(method.places, words_tried(method.companion), method.size),
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from purecc_pack.purecc.method.recipe import Recipe, Text
 from purecc_pack.purecc.method.two_stages import ClassImageLearning
 from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT
 from purecc_pack.purecc.training.placing import AUTO, OFF, SAY
+from purecc_pack.purecc.training.sizing import FIT
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Method:
         class_pool: whether half of the pool shows the class.
         places: what is done about the places of the references, one of `placing.CHOICES`.
         companion: what is done about a thing beside the concept, one of `companions.CHOICES`.
+        size: what is done about references that show the concept larger than usual, one of `sizing.CHOICES`.
         stages: of a method with an extractor.
     """
 
@@ -71,6 +73,7 @@ class Method:
     class_pool: bool = False
     places: str = OFF
     companion: str = KEEP
+    size: str = KEEP
     stages: Stages = Stages()
 
     @property
@@ -126,6 +129,9 @@ METHODS: dict[str, Method] = {
     "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", places=AUTO),
     "anchored-node": OURS.at(title="anchored (ours), as the node has it", places=SAY, companion=LEAVE_OUT),
     "anchored-apart": OURS.at(title="the same, companions left out", places=AUTO, companion=LEAVE_OUT),
+    "anchored-fit": OURS.at(
+        title="the same, made smaller where it is large", places=AUTO, companion=LEAVE_OUT, size=FIT
+    ),
     "class-anchor": Method(
         "anchored, anchored on images of the class", ClassAnchored(), lr=8e-3, places=SAY, companion=LEAVE_OUT
     ),
@@ -146,6 +152,15 @@ METHODS: dict[str, Method] = {
         places=AUTO,
         companion=LEAVE_OUT,
         stages=Stages("anchored-apart", 0.5),
+    ),
+    "two-stages-fit": Method(
+        "the same, made smaller where it is large",
+        ClassImageLearning(below=0.5),
+        lr=8e-3,
+        places=AUTO,
+        companion=LEAVE_OUT,
+        size=FIT,
+        stages=Stages("anchored-fit", 0.5),
     ),
 }
 """By short name. Rates and weights are those of the best score in the search on the development concepts. Of LoRA,

@@ -42,7 +42,7 @@ from purecc_pack.purecc.host.data import image_tensors, references  # noqa: E402
 from purecc_pack.purecc.host.models.host_models import HostModels  # noqa: E402
 from purecc_pack.purecc.host.models.tiny import load_tiny_checkpoint  # noqa: E402
 from purecc_pack.purecc.host.training.drawn_cache import DrawnCache  # noqa: E402
-from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec  # noqa: E402
+from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, ReferenceSpec  # noqa: E402
 from purecc_pack.purecc.host.training.session import customise  # noqa: E402
 from purecc_pack.purecc.network.lora import LoraSpec  # noqa: E402
 from purecc_pack.purecc.text.captions import CaptionInput  # noqa: E402
@@ -192,8 +192,7 @@ def _job(pool: PoolSpec, cache: bool, **loop: int) -> Job:
         embedding=EmbeddingSpec(METHOD.input_token, METHOD.layer_wise),
         memory=MemorySpec(cache=cache),
         pool=pool,
-        places=METHOD.places,
-        companion=words_tried(METHOD.companion),
+        references=ReferenceSpec(METHOD.places, words_tried(METHOD.companion)),
     )
 
 

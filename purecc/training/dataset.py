@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ..text.concept import Concept
 from ..text.texts import ConceptTexts
+
+Shrink = Callable[[float], tuple[Tensor, Tensor]]
+"""From a factor to the latents [V, C, H, W] and the image [h, w, 3] of a picture made smaller within its frame."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class ConceptItem:
         mask: where the concept is, [V, 1, H, W] in [0, 1]; None: not known.
         weight: how often it is sampled for each time that one of weight 1 is.
         latest: factor of the times at which it is noised; below 1, much noise is left out.
+        shrink: makes it smaller within its frame; None: there is no picture to do so with.
     """
 
     latents: Tensor
@@ -32,6 +36,7 @@ class ConceptItem:
     mask: Tensor | None = None
     weight: int = 1
     latest: float = 1.0
+    shrink: Shrink | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ def test_advanced_inputs_reach_the_loop(comfyui):
         "loss_weighting": "min-SNR",
     }
     assert fields(STAGE_1, values) == {
-        "job": {"name": "n", "weighting": "min-SNR", "places": "auto", "companion": WORDS},
+        "job": {"name": "n", "weighting": "min-SNR"},
+        "references": {"places": "auto", "companion": WORDS, "size": "fit"},
         "method": {"anchor_weight": 1.0, "mask": True},
         "pool": {"images": 48, "prompts": ()},
         "lora": {"rank": 6, "alpha": 3.0, "targets": "all blocks"},

@@ -15,7 +15,8 @@ from ...text.captions import Caption, CaptionInput, read_captions
 from ...text.concept import Concept
 from ...text.spelling import not_finite, quoted
 from ...text.texts import ConceptTexts
-from ...training.dataset import ConceptDataset, ConceptItem
+from ...training.dataset import ConceptDataset, ConceptItem, Shrink
+from ...training.sizing import shrunk
 from ..room import check_memory
 from . import image_tensors
 from . import masks as of_masks
@@ -193,15 +194,29 @@ def encode(references: Sequence[Reference], vae: VAE, concept: Concept, begun: O
 
 def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
     interrupted()
-    latents = reference.latents
+    latents, shrink = reference.latents, None
     if latents is None:
-        latents = torch.cat(image_tensors.encode(vae, reference.variants, interrupted))
-        if wrong := int((~latents.isfinite()).sum()):
-            raise ValueError(
-                f"The VAE gave {not_finite(wrong)} for {which} ({quoted(reference.caption)}). "
-                "Load the VAE in float32 or bfloat16, or use another VAE."
-            )
+        latents = _encoded(reference.variants, vae, f"{which} ({quoted(reference.caption)})")
+        shrink = _shrink(reference, vae, f"{which} ({quoted(reference.caption)}), made smaller")
     height, width = latents.shape[-2:]
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem
-    return ConceptItem(latents, reference.texts, reference.variants[0][0].cpu(), mask, reference.weight)
+    image = reference.variants[0][0].cpu()
+    return ConceptItem(latents, reference.texts, image, mask, reference.weight, shrink=shrink)
+
+
+def _encoded(pictures: Sequence[Tensor], vae: VAE, which: str) -> Tensor:
+    latents = torch.cat(image_tensors.encode(vae, pictures, interrupted))
+    if wrong := int((~latents.isfinite()).sum()):
+        raise ValueError(
+            f"The VAE gave {not_finite(wrong)} for {which}. Load the VAE in float32 or bfloat16, or use another VAE."
+        )
+    return latents
+
+
+def _shrink(reference: Reference, vae: VAE, which: str) -> Shrink:
+    def shrink(factor: float) -> tuple[Tensor, Tensor]:
+        pictures = [shrunk(variant, factor) for variant in reference.variants]
+        return _encoded(pictures, vae, which), pictures[0][0].cpu()
+
+    return shrink

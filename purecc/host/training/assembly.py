@@ -183,11 +183,11 @@ def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
     if job.recipe.needs_text("class"):
         texts.append(class_prompt(dataset.class_word))
     if job.recipe.needs_mask and dataset.lacks_masks:
-        texts += companion_prompts(dataset.class_word, job.companion).values()
+        texts += companion_prompts(dataset.class_word, job.references.companion).values()
     if job.recipe.needs_class_images:
         texts += [text for t in class_texts(dataset, job.pool.captions) for text in (t.complete, t.base, t.target)]
     for item in dataset.items:
-        placed = [] if job.places == OFF else every_text(item.texts)
+        placed = [] if job.references.places == OFF else every_text(item.texts)
         texts += [text for t in (item.texts, *placed) for text in (t.complete, t.base, t.target)]
     return texts
 

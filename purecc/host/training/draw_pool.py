@@ -37,7 +37,7 @@ def draw_pool(
         ValueError: an image is not finite.
         OutOfMemory: the device's memory is too small.
     """
-    return _drawn(assembly, dataset.items, (job.pool.prompts, job.pool.images, job.settings.seed), on_phase, draws)
+    return drawn(assembly, dataset.items, (job.pool.prompts, job.pool.images, job.settings.seed), on_phase, draws)
 
 
 def draw_class(
@@ -53,17 +53,25 @@ def draw_class(
     """
     items = class_items(dataset, job.pool.captions)
     asked = (), len(items), job.settings.seed + 1  # other noise than the pool's
-    return replace(dataset, items=_drawn(assembly, items, asked, on_phase, draws))
+    return replace(dataset, items=drawn(assembly, items, asked, on_phase, draws))
 
 
-def _drawn(
+def drawn(
     assembly: Assembly,
     items: Sequence[ConceptItem],
     asked: tuple[tuple[str, ...], int, int],
     on_phase: OnPhase,
     draws: BaseDraws | None,
 ) -> tuple[ConceptItem, ...]:
-    """Return images of the base in the shapes of these items; `asked` is their prompts, their number and their seed."""
+    """Return images of the base in the shapes of these items; see `draw_pool`.
+
+    Args:
+        assembly: the private copies.
+        items: in the model's space.
+        asked: their prompts, their number and their seed.
+        on_phase: told of every batch.
+        draws: keeps the images for later runs; None: they are not kept.
+    """
 
     def on_image(number: int, count: int) -> None:
         on_phase(Phase.SAMPLE_POOL, number=number, count=count)

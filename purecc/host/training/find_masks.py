@@ -24,7 +24,7 @@ from .drawn_cache import BaseDraws
 from .find_companion import Explaining, without_companion
 from .finite import require_finite
 from .identity import base_hash
-from .job import EmbeddingSpec, Job
+from .job import EmbeddingSpec, Job, ReferenceSpec
 from .listener import OnPhase
 from .out_of_memory import halve_until_it_fits
 
@@ -73,15 +73,20 @@ def find_masks(
         return Masked(dataset)
 
     companion_prompts(dataset.class_word, companion)
-
-    def on_image(number: int, count: int) -> None:
-        on_phase(Phase.FIND_MASKS, word=dataset.class_word, number=number, count=count)
-
     spec = EmbeddingSpec(input_token=False, layer_wise=False)
-    job = Job("masks", AnchoredLearning(replay=False), embedding=spec, companion=companion)
+    job = Job("masks", AnchoredLearning(replay=False), embedding=spec, references=ReferenceSpec(companion=companion))
     with trainable_world(), assembled(models, dataset, job, on_phase) as assembly:
         draws = BaseDraws(base_hash(assembly.field), assembly) if cache else None
-        return with_masks(assembly, dataset, companion, on_image, found, draws)
+        return with_masks(assembly, dataset, companion, told(on_phase, dataset.class_word), found, draws)
+
+
+def told(on_phase: OnPhase, word: str) -> Callable[[int, int], None]:
+    """Return what is called before the mask of an image of a class is found, and tells the phase."""
+
+    def on_image(number: int, count: int) -> None:
+        on_phase(Phase.FIND_MASKS, word=word, number=number, count=count)
+
+    return on_image
 
 
 def with_masks(

@@ -193,7 +193,7 @@ def _settings(job: Job) -> dict[str, Any]:
     }
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
     flat |= {"kind": job.kind, "precision": job.memory.precision, "loss_weighting": job.weighting}
-    flat |= {"places": job.places, "companion": described(job.companion)}
+    flat |= asdict(job.references) | {"companion": described(job.references.companion)}
     return json.loads(json.dumps(flat))
 
 

@@ -17,6 +17,7 @@ from ...training.drift import affordable
 from ...training.parallel import Ranks
 from ...training.placing import OFF
 from ...training.settings import Settings
+from ...training.sizing import KEEP
 from ..families import family_of
 from ..models.carrying import AUTO as AUTO_CONCEPT
 from ..models.noise_path import noise_path
@@ -111,6 +112,22 @@ class PoolSpec:
 
 
 @dataclass(frozen=True)
+class ReferenceSpec:
+    """What is done about what references share besides the concept, before the first step.
+
+    Attributes:
+        places: about where they show it, one of `placing.CHOICES`.
+        companion: words of things that are looked for beside the concept in all references, and left out of the masks
+            that the base finds; none: what is there stays.
+        size: about its size, one of `sizing.CHOICES`.
+    """
+
+    places: str = OFF
+    companion: tuple[str, ...] = WORDS
+    size: str = KEEP
+
+
+@dataclass(frozen=True)
 class Job:
     """A training run, without the models and the references. `resolve` settles what is left open.
 
@@ -125,9 +142,7 @@ class Job:
         watch: what is measured meanwhile.
         pool: images of the base.
         weighting: of the loss over t, a member of `path.WEIGHTINGS`.
-        places: what is done about the places of the references, one of `placing.CHOICES`.
-        companion: words of things that are looked for beside the concept in all references, and left out of the masks
-            that the base finds; none: what is there stays.
+        references: what is done about what they share.
     """
 
     name: str
@@ -140,8 +155,7 @@ class Job:
     watch: WatchSpec = field(default_factory=WatchSpec)
     pool: PoolSpec = field(default_factory=PoolSpec)
     weighting: str = NATIVE
-    places: str = OFF
-    companion: tuple[str, ...] = WORDS
+    references: ReferenceSpec = field(default_factory=ReferenceSpec)
 
     def resolve(self, dataset: ConceptDataset, model: ModelPatcher) -> Job:
         """Return the job with target layers, recipe, shift, places and drift measurements settled for these references.
@@ -176,9 +190,10 @@ class Job:
         settings = replace(self.settings, shift=own if self.settings.shift is None else self.settings.shift)
         lora, watch = replace(self.lora, targets=targets), self._measured(recipe)
         if recipe.needs_mask and dataset.lacks_masks:
-            companion_prompts(dataset.class_word, self.companion)
-        places = self.places if recipe.needs_mask else OFF
-        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, pool=pool, places=places)
+            companion_prompts(dataset.class_word, self.references.companion)
+        places = self.references.places if recipe.needs_mask else OFF
+        references = replace(self.references, places=places)
+        return replace(self, lora=lora, settings=settings, recipe=recipe, watch=watch, pool=pool, references=references)
 
     def adapter_bytes(self, dataset: ConceptDataset, model: ModelPatcher) -> int:
         """Return the size of the LoRA that the job makes; see `resolve`, whose errors it raises."""

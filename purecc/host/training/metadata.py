@@ -55,8 +55,9 @@ def about(
         "settings": {**asdict(job.settings), "pass_limit": job.memory.pass_limit},
         **asdict(job.embedding),
         "precision": job.memory.precision,
-        "places": job.places,
-        "companion": described(job.companion),
+        "places": job.references.places,
+        "companion": described(job.references.companion),
+        "size": job.references.size,
     }
     report = {
         "stage": job.kind,

@@ -26,9 +26,9 @@ def placed(dataset: ConceptDataset, job: Job, model: ModelPatcher, listener: Lis
         model: MODEL.
         listener: told how many references were changed, and shown some that were moved.
     """
-    if job.places == OFF:
+    if job.references.places == OFF:
         return dataset
-    made = place_references(dataset.items, job.places, latents_per_patch(model), job.settings.seed)
+    made = place_references(dataset.items, job.references.places, latents_per_patch(model), job.settings.seed)
     if made.moved:
         listener.note(Message("note_moved", {"moved": len(made.moved), "of": len(dataset.items)}))
         shown = (item for versions in made.moved for item in versions[:SHOWN])

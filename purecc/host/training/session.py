@@ -30,8 +30,9 @@ from .assembly import Assembly, assembled
 from .checks import check_extractor, check_layer_wise, check_prompts, check_train_on
 from .draw_pool import draw_class, draw_pool
 from .drawn_cache import BaseDraws
-from .find_masks import companion_note, with_masks
+from .find_masks import companion_note, told, with_masks
 from .finite import check_images, check_settings, first_not_finite
+from .fit_size import fitted
 from .identity import base_hash, identify
 from .job import Job
 from .listener import Listener, Steering, Unsteered
@@ -135,12 +136,12 @@ def prepared(
             listener.resumed(start.seen, job.settings.steps)
         assembly.field.keep_positions(i.latents.shape[1:] for i in ordered.items)
         if job.recipe.needs_mask:
-            look = partial(_find_mask, listener, dataset.class_word)
-            masked = with_masks(assembly, dataset, job.companion, look, draws=draws)
+            look = told(listener.phase, dataset.class_word)
+            masked = with_masks(assembly, dataset, job.references.companion, look, draws=draws)
             listener.masks(masked.dataset)
             if note := companion_note(masked):
                 listener.note(note)
-            ordered = masked.dataset.by_content()
+            ordered = fitted(assembly, dataset, masked, job, listener, draws).by_content()
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()
@@ -226,10 +227,6 @@ def _tell_kind(models: HostModels, job: Job, carried: Carried, listener: Listene
     if not trainable_text(models.clip).of_clip and trains_token(models.clip, job.embedding.concept_by):
         gigabytes = round(sum(w.nbytes for w in models.clip.cond_stage_model.parameters()) / 1e9, 1)
         listener.note(Message("note_token_memory", {"gigabytes": gigabytes}))
-
-
-def _find_mask(listener: Listener, word: str, number: int, count: int) -> None:
-    listener.phase(Phase.FIND_MASKS, word=word, number=number, count=count)
 
 
 @contextmanager

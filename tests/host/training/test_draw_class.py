@@ -56,7 +56,7 @@ def test_references_join_at_little_noise_inside_their_masks(models, dataset, ext
     mask = torch.ones(1, 1, 8, 8)
     masked = replace(dataset, items=tuple(replace(i, mask=mask) for i in dataset.items))
     steps = 8
-    given = replace(job(batch=4, steps=steps), recipe=ClassImageLearning(below=0.5), places="off")
+    given = replace(job(batch=4, steps=steps), recipe=ClassImageLearning(below=0.5))
     given = replace(given, watch=replace(given.watch, trace_steps=frozenset(range(1, steps + 1))))
     out = runs.customise(models, masked, given, extractor=extractor)
     references = [models.model.model.process_latent_in(i.latents[0]) for i in dataset.items]

@@ -109,6 +109,7 @@ def test_training_says_it_and_uses_the_same_masks(tiny, scenes):
     assert [n.values["companion"] for n in quiet.notes if n.key == "note_companion"] == ["star"]
     for ours, theirs in zip(quiet.masked[0].items, found.dataset.items, strict=True):
         torch.testing.assert_close(ours.mask, theirs.mask)
-    runs.customise(tiny, dataset, replace(job, companion=()), kept := runs.Quiet())
+    unsought = replace(job, references=replace(job.references, companion=()))
+    runs.customise(tiny, dataset, unsought, kept := runs.Quiet())
     assert not [n for n in kept.notes if n.key == "note_companion"]
     assert '"companion": "leave out"' in out.adapter.metadata["purecc.recipe"]

@@ -140,8 +140,9 @@ def test_the_metadata_of_an_adapter_keeps_its_form(learned):
     import json
 
     recipe = json.loads(learned.adapter.metadata["purecc.recipe"])
-    assert list(recipe)[-8:] == [
+    assert list(recipe)[-9:] == [
         "lora", "settings", "input_token", "layer_wise", "concept_by", "precision", "places", "companion",
+        "size",
     ]  # fmt: skip
     assert recipe["method"] == "PureLearning" and recipe["settings"]["pass_limit"] is None
     assert list(recipe["settings"]) == [
