@@ -4,7 +4,8 @@
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
 
 "unseen" are the sets that were made last. No part of "all" are "places", which compares what is done about places,
-"stages", which compares two stages with one, and "second-claim", which compares the best of them with LoRA and EWC.
+"stages", which compares two stages with one, "sizes", which compares what is done about things taken from near by, and
+"second-claim", which compares the best of them with LoRA and EWC.
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
 goes on where the first one ended. Rows that are there are made anew, with all that they need and from nothing but the
 code, in another folder:
@@ -38,7 +39,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
 PHASES = ("search", "ablate", "claim", "unseen")
-MORE = ("places", "stages")
+MORE = ("places", "stages", "sizes")
 """Measured at the last step alone."""
 SECOND = "second-claim"
 
@@ -71,8 +72,8 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, PHOTOGRAPHED, STAGES, TRIED, UNSEEN
-    from methods import CLAIMED, LATER, METHODS, PLACED, RECLAIMED, RIVALS, SEARCH, STAGED, label
+    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, NEAR, PHOTOGRAPHED, STAGES, TRIED, UNSEEN
+    from methods import CLAIMED, LATER, METHODS, PLACED, RECLAIMED, RIVALS, SEARCH, SIZED, STAGED, label
 
     if base:
         runs = bases.runs(phase)
@@ -81,10 +82,11 @@ def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int],
     elif phase == "ablate":
         runs = [(key, key, ()) for key in METHODS if key not in LATER]
     else:
-        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, SECOND: RECLAIMED}
+        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, "sizes": SIZED}
+        compared[SECOND] = RECLAIMED
         runs = [(key, key, ()) for key in compared[phase]]
     concepts = {
-        "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES,
+        "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES, "sizes": NEAR,
         SECOND: (*PHOTOGRAPHED, *(c for c in CLAIM if c in INDIVIDUALS)),
     }.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))  # fmt: skip
     if base and not only:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SETS = [concepts.CONCEPTS[name] for name in concepts.PHOTOGRAPHED]
+SETS = [concepts.CONCEPTS[name] for name in (*concepts.PHOTOGRAPHED, *concepts.NEAR)]
 
 
 def square(left, right):

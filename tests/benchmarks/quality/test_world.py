@@ -20,6 +20,7 @@ def test_twelve_concepts_that_the_base_never_saw():
         shown = [s.look == CONCEPT if c.kind == "instance" else s.style in NEW_STYLES for s in c.scenes]
         assert all(shown) and len(c.scenes) == len(c.captions) in (1, 5)
     apart = [*concepts.DEVELOPMENT, *concepts.TRIED, *concepts.CLAIM, *concepts.UNSEEN, *concepts.PHOTOGRAPHED]
+    apart += concepts.NEAR
     assert sorted(apart) == sorted(concepts.CONCEPTS) and len(concepts.DEVELOPMENT) == 3
     assert len({c.difficulty for c in CONCEPTS}) >= 7
     assert tuple(c.name for c in CONCEPTS if c.kind == "style") == report.STYLES
