@@ -170,10 +170,16 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
             warmup=10,
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
-        references=ReferenceSpec(method.places, words_tried(method.companion), method.size),
+        references=ReferenceSpec(method.places, words_tried(method.companion, _named(concept, method)), method.size),
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
     )  # fmt: skip
+
+
+def _named(concept: Concept, method: Method) -> tuple[str, ...]:
+    """Return what a user writes of a thing beside the concept."""
+    head, answer = concept.confound
+    return (answer,) if method.told and head == "companion" else ()
 
 
 def seconds_a_velocity(world: World, batch: int) -> float:

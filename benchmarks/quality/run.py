@@ -3,9 +3,8 @@
     python scripts/test.py            # once: installs the host
     COMFYUI_PATH=... python benchmarks/quality/run.py search|ablate|claim|unseen|all [--processes 2] [--seeds 3]
 
-"unseen" are the sets that were made last. No part of "all" are "places", which compares what is done about places,
-"stages", which compares two stages with one, "sizes", which compares what is done about things taken from near by, and
-"second-claim", which compares the best of them with LoRA and EWC.
+"unseen" are the sets that were made last. No part of "all" are "places", "stages", "sizes", "named" and "moves", which
+compare what is done about one thing (`phases.py`), and "second-claim", which compares the best with LoRA and EWC.
 Prints the predicted time first. Every finished run is a line of results/PHASE.jsonl beside this file; a second call
 goes on where the first one ended. Rows that are there are made anew, with all that they need and from nothing but the
 code, in another folder:
@@ -39,8 +38,8 @@ sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 STATE = ROOT / "build" / "quality"
 RESULTS = HERE / "results"
 PHASES = ("search", "ablate", "claim", "unseen")
-MORE = ("places", "stages", "sizes")
-"""Measured at the last step alone."""
+MORE = ("places", "stages", "sizes", "named", "moves")
+"""Comparisons beside the claims; see `phases.py`."""
 SECOND = "second-claim"
 
 
@@ -72,29 +71,26 @@ class Task:
 def tasks(phase: str, only: list[str], methods: list[str], seeds: Iterable[int], base: str = "") -> list[Task]:
     """Return the tasks of a phase, seed by seed, so that an interrupted phase is complete up to some seed."""
     import bases
-    from concepts import CLAIM, DEVELOPMENT, INDIVIDUALS, NEAR, PHOTOGRAPHED, STAGES, TRIED, UNSEEN
-    from methods import CLAIMED, LATER, METHODS, PLACED, RECLAIMED, RIVALS, SEARCH, SIZED, STAGED, label
+    from concepts import DEVELOPMENT, TRIED
+    from methods import LATER, METHODS, SEARCH, label
+    from phases import COMPARED
 
+    compared = COMPARED.get(phase)
     if base:
         runs = bases.runs(phase)
     elif phase == "search":
         runs = [(label(key, s), key, tuple(s.items())) for key, grid in SEARCH.items() for s in grid]
-    elif phase == "ablate":
-        runs = [(key, key, ()) for key in METHODS if key not in LATER]
     else:
-        compared = {"claim": CLAIMED, "unseen": RIVALS, "places": PLACED, "stages": STAGED, "sizes": SIZED}
-        compared[SECOND] = RECLAIMED
-        runs = [(key, key, ()) for key in compared[phase]]
-    concepts = {
-        "claim": CLAIM, "unseen": UNSEEN, "places": INDIVIDUALS, "stages": STAGES, "sizes": NEAR,
-        SECOND: (*PHOTOGRAPHED, *(c for c in CLAIM if c in INDIVIDUALS)),
-    }.get(phase, (*DEVELOPMENT, *(TRIED if only else ())))  # fmt: skip
+        keys = compared.methods if compared else [key for key in METHODS if key not in LATER]
+        runs = [(key, key, ()) for key in keys]
+    concepts = compared.sets if compared else (*DEVELOPMENT, *(TRIED if only else ()))
     if base and not only:
         concepts = (bases.CONCEPT,)
     chosen = tuple(r for r in runs if not methods or r[1] in methods or r[0] in methods)
     names = [c for c in concepts if not only or c in only]
     steps, points = (120, [40, 120]) if phase == "search" else (200, [25, 50, 100, 200])
-    when = tuple(points[1:] if base else points[-1:] if phase in MORE else points)
+    curve = compared is None or compared.whole_curve
+    when = tuple(points[1:] if base else points if curve else points[-1:])
     whole, fewer = phase != "search", phase == SECOND
     return [Task(phase, c, s, chosen, steps, when, whole, fewer) for s in seeds for c in names]
 

@@ -34,31 +34,46 @@ def lines(
     return out
 
 
+def page(phase: str, names: Sequence[str], compared: Sequence[str], head: str, **titles: str) -> None:
+    """Write a page of every set by itself.
+
+    Args:
+        phase: of the rows.
+        names: of the sets.
+        compared: the methods.
+        head: above the table.
+        titles: of methods that are not to be named by their own.
+    """
+    from methods import METHODS
+    from report import COLUMNS, RESULTS, rows, table
+
+    found: dict[str, dict[tuple[str, int], Figures]] = {name: {} for name in ("base", *compared)}
+    for row in rows(phase):
+        key = row["concept"], row["seed"]
+        found[row["label"]][key] = list(row["curve"].values())[-1]
+        found["base"][key] = {**dict.fromkeys(MEASURES, 0.0), **row["base"]}
+    named = {"base": "base"} | {name: METHODS[name].title for name in compared} | titles
+    header = ["set", "method", "seeds", *(COLUMNS[m] for m in MEASURES)]
+    text = f"{head}\n\n" + table(header, [line for name in names for line in lines(found, name, named)])
+    (RESULTS / f"{phase}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
 def main() -> None:
     """Write the page."""
     from pack import load_pack
 
     load_pack()
     from concepts import STAGES
-    from methods import METHODS, STAGED
-    from report import COLUMNS, RESULTS, rows, table
+    from methods import STAGED
 
-    found: dict[str, dict[tuple[str, int], Figures]] = {name: {} for name in ("base", *STAGED)}
-    for row in rows("stages"):
-        key = row["concept"], row["seed"]
-        found[row["label"]][key] = list(row["curve"].values())[-1]
-        found["base"][key] = {**dict.fromkeys(MEASURES, 0.0), **row["base"]}
-    titles = {"base": "base"} | {name: METHODS[name].title for name in STAGED}
-    titles["anchored-apart"] = "anchored (ours), references moved where they share a place"
-    header = ["set", "method", "seeds", *(COLUMNS[m] for m in MEASURES)]
-    by_set = [line for name in STAGES for line in lines(found, name, titles)]
-    text = (
+    head = (
         "Two stages on images of the class, beside one stage: `run.py stages`, then `stages_page.py`. Means over "
         "seeds, with their range. A method has 200 steps, *two stages* 200 for each, and *half* 100 for each. The "
-        "extractor is *anchored*, as the node has it or with moved references.\n\n" + table(header, by_set)
+        "extractor is *anchored*, as the node has it or with moved references."
     )
-    (RESULTS / "stages.md").write_text(text, encoding="utf-8")
-    print(text)
+    moved = "anchored (ours), references moved where they share a place"
+    page("stages", STAGES, STAGED, head, **{"anchored-apart": moved})
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def test_a_saved_training_dataset_is_the_dataset_of_its_pictures(models, latents
     for a, b in zip(ours.items, theirs.items, strict=True):
         assert a.texts == b.texts and torch.equal(a.latents, b.latents)
         assert a.image.shape == b.image.shape
+        assert a.shrink is not None and b.shrink is None, "latents have no picture that could be made smaller"
     adapters = [runs.customise(models, data, runs.job(steps=2)).adapter.id for data in (ours, theirs)]
     assert adapters[0] == adapters[1]
     assert node.ui["images"], "the contact sheet"
