@@ -65,11 +65,17 @@ def main() -> None:
     from measuring import Silent
     from report import table
 
-    from purecc_pack.purecc.host.training.find_masks import find_masks
+    from purecc_pack.purecc.host.training.find_masks import Masked, find_masks
 
     world = World(ROOT / "build" / "quality")
+
+    def means(concept: Concept, masked: Masked) -> list[str]:
+        known = [(i, i.mask) for i in masked.dataset.items if i.mask is not None]
+        each = [figures(mask[0, 0], world.true_mask(concept, i)[0, 0]) for i, mask in known]
+        return [f"{sum(column) / len(each):.2f}" for column in zip(*each, strict=True)]
+
     rows: list[list[str]] = []
-    found, wrong = 0, 0
+    found, wrong, named_found = 0, 0, 0
     count = {"with": 0, "without": 0}
     for thing, beside, scenes in sets():
         captions = tuple(named(scene, "companion", "companion_colour") for scene in scenes)
@@ -80,17 +86,19 @@ def main() -> None:
         count["with" if shared else "without"] += 1
         found += shared and masked.companion == beside
         wrong += bool(masked.companion) and masked.companion != beside
-        each = [
-            figures(i.mask[0, 0], world.true_mask(concept, i)[0, 0]) for i in masked.dataset.items if i.mask is not None
-        ]
-        means = [sum(column) / len(each) for column in zip(*each, strict=True)]
-        rows.append([thing, beside, masked.companion, *(f"{m:.2f}" for m in means)])
+        rows.append([thing, beside, masked.companion, *means(concept, masked), "", "", "", ""])
+        if shared:
+            told = find_masks(world.models, dataset, Silent().phase, companion=(beside,))
+            named_found += told.companion == beside
+            rows[-1][-4:] = [told.companion, *means(concept, told)]
         print(thing, beside, masked.companion or "-", flush=True)
     head = (
-        f"Companions on new references: `companions.py`, seed {SEED}. Of {count['with']} sets with one, {found} "
-        f"were found by name; of all {sum(count.values())}, {wrong} had another thing left out.\n\n"
+        f"Companions on new references: `companions.py`, seed {SEED}. Of {count['with']} sets with one, {found} were "
+        f"found by name, and {named_found} if the user names it; of all {sum(count.values())}, {wrong} had another "
+        "thing left out, not named. In brackets: named by the user.\n\n"
     )
-    text = head + table(["concept", "beside it", "left out", "IoU", "concept covered", "rest covered"], rows)
+    measured = ["left out", "IoU", "concept covered", "rest covered"]
+    text = head + table(["concept", "beside it", *measured, *(f"({m})" for m in measured)], rows)
     (HERE / "results" / "companions.md").write_text(text, encoding="utf-8")
     print(head)
 
