@@ -65,16 +65,26 @@ def companion_prompts(class_word: str, words: Sequence[str] = WORDS) -> dict[str
         words: of the things; none is allowed.
 
     Raises:
-        ValueError: there are words, and all name the concept.
+        ValueError: a word cannot be a prompt's, or there are words, and all name the concept.
     """
     own = class_word.lower().split()
-    prompts = {word: class_prompt(word) for word in words if word.lower() not in (*own, class_word.lower())}
+    prompts = {word: _prompt(word) for word in words if word.lower() not in (*own, class_word.lower())}
     if words and not prompts:
         raise ValueError(
             f"companion_words ({', '.join(words)}) names the concept itself. Write what stands beside the "
             f"{class_word}, or nothing to have common things tried."
         )
     return prompts
+
+
+def _prompt(word: str) -> str:
+    try:
+        return class_prompt(word)
+    except ValueError:
+        raise ValueError(
+            f"companion_words: {word!r} is not plain words. Write things as a prompt names them, with commas between "
+            "them: umbrella, beach ball."
+        ) from None
 
 
 @torch.no_grad()

@@ -196,3 +196,12 @@ def test_plot_loss_graph_and_training_curves_take_the_losses(models, dataset, ex
     (picture,) = runs.execute(TrainingCurves, loss=loss, loss_2=extract(models, dataset)[1]).args
     assert picture.shape[0] == 1 and picture.shape[3] == 3 and picture.shape[1] == 3 * 220
     assert 0.5 < float(picture.mean()) < 1.0 and float(picture.min()) < 0.4
+
+
+def test_a_companion_is_named_by_words_between_commas(comfyui):
+    from purecc_pack.nodes.place_settings import companion_of
+    from purecc_pack.purecc.training.companions import WORDS
+
+    assert companion_of({}) == companion_of({"companion_words": " , "}) == WORDS
+    assert companion_of({"companion_words": " beach  ball, dog,,dog"}) == ("beach ball", "dog")
+    assert companion_of({"companion": "keep", "companion_words": "dog"}) == ()

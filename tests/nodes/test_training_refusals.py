@@ -30,6 +30,22 @@ def test_inputs_that_cannot_be_used_are_refused(models, dataset, values, message
         extract(models, dataset, **values)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("tree, {star|cup}", r"^companion_words: '\{star\|cup\}' is not plain words"),
+        ("[v]", r"^companion_words: '\[v\]' is not plain words"),
+        ("ball, half \ud800", r"^companion_words: 'half \\ud800' is not plain words"),
+        ("Robot", r"^companion_words \(Robot\) names the concept itself"),
+    ],
+)
+def test_words_of_a_companion_that_cannot_be_looked_for(models, dataset, words, message):
+    before = runs.state(models)
+    with pytest.raises(ValueError, match=message):
+        learn(models, dataset, method="anchored", companion_words=words)
+    assert runs.state(models) == before
+
+
 def test_pure_learning_without_its_extractor(models, dataset, learned):
     with pytest.raises(ValueError, match="extractor"):
         learn(models, dataset, method="PureCC (paper)")
