@@ -143,11 +143,11 @@ def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float],
     Args:
         by_word: what each word explains of every reference, as `beside` gives it.
         of_class: what the class explains of every reference.
-        least: score that it has to have, and more than 0.
+        least: score that it has to have; 0: the best one is taken, since the user knows that it is there.
     """
     scale = sum(of_class) / max(1, len(of_class))
     score, word = max((median_low(own), word) for word, own in by_word.items())
-    return word if scale > 0 and score > 0 and score >= least * scale else ""
+    return word if scale > 0 and score >= least * scale else ""
 
 
 def plausible(before: Sequence[Tensor], after: Sequence[Tensor], distances: Sequence[Tensor]) -> bool:

@@ -143,10 +143,11 @@ def test_a_word_of_the_class_is_not_tried():
         companion_prompts("garden cat", ["garden cat", "CAT"])
 
 
-def test_a_thing_that_the_user_names_needs_little_evidence():
+def test_a_thing_that_the_user_names_is_believed_to_be_there():
     from purecc_pack.purecc.training.companions import companion
 
     by_word = {"kite": [0.1, 0.2, 0.0], "ball": [0.0, 0.0, 0.3]}
     assert companion(by_word, [1.0, 1.0, 1.0]) == ""
     assert companion(by_word, [1.0, 1.0, 1.0], 0.0) == "kite"
-    assert companion({"ball": by_word["ball"]}, [1.0, 1.0, 1.0], 0.0) == ""
+    assert companion({"ball": by_word["ball"]}, [1.0, 1.0, 1.0], 0.0) == "ball"
+    assert companion(by_word, [0.0, 0.0, 0.0], 0.0) == "", "the class explains nothing"

@@ -41,7 +41,7 @@ class Explaining:
 
     @property
     def least(self) -> float:
-        """Score of a companion: a thing that the user names is there."""
+        """Score of a companion; 0 for what the user names, since it is there."""
         return companions.LEAST if self.words == companions.WORDS else 0.0
 
     def errors(self, latents: Tensor) -> Tensor:
