@@ -67,7 +67,7 @@ def drawn(
 
     Args:
         assembly: the private copies.
-        items: in the model's space.
+        items: give the images their shapes in turn.
         asked: their prompts, their number and their seed.
         on_phase: told of every batch.
         draws: keeps the images for later runs; None: they are not kept.
