@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..purecc.training.companions import CHOICES as COMPANION
 from ..purecc.training.companions import LEAVE_OUT, words_tried
-from ..purecc.training.placing import CHOICES
+from ..purecc.training.placing import AUTO, CHOICES
 from ..purecc.training.sizing import CHOICES as SIZES
 from ..purecc.training.sizing import FIT
 from .settings import Setting, Table, Values
@@ -43,26 +43,22 @@ def companion_of(values: Values) -> tuple[str, ...]:
     return words_tried(values.get("companion", LEAVE_OUT), [word for word in own if word])
 
 
-def places(default: str) -> Table:
-    """Return the settings of a training node; `default` is what is done about places."""
-    return [
-        Setting(
-            io.Combo.Input(
-                "places",
-                options=list(CHOICES),
-                default=default,
-                optional=True,
-                advanced=True,
-                tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
-                "captions name the place that the mask shows. auto: also moves references that all show the concept at "
-                "one place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
-            ),
-            "references.places",
-            lambda values: values.get("places", default),
+PLACES: Table = [
+    Setting(
+        io.Combo.Input(
+            "places",
+            options=list(CHOICES),
+            default=AUTO,
+            optional=True,
+            advanced=True,
+            tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
+            "captions name the place that the mask shows. auto: also moves references that all show the concept at "
+            "one place. move: moves all. Moved references are shown with the masks. Moving is experimental.",
         ),
-        Setting(companion_input("anchored: what"), "references.companion", companion_of),
-    ]
-
+        "references.places",
+    ),
+    Setting(companion_input("anchored: what"), "references.companion", companion_of),
+]
 
 SHARED: Table = [
     companion_words_input("anchored: what"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..purecc.method.methods import EXTRACTORS, METHODS, PAPER, MethodOptions
-from ..purecc.training.placing import AUTO, SAY
 from .anchor_settings import CLASS_IMAGES, anchor, pool_images
 from .concept_settings import CONCEPT, EMBEDDING
 from .expert_settings import IDS as EXPERT_IDS
 from .loss_settings import LOSS
-from .place_settings import SHARED, places
+from .place_settings import PLACES, SHARED
 from .preset import LAST
 from .resume_settings import RESUME_STAGE_1, RESUME_STAGE_2
 from .settings import Setting, Table, Values, fields, inputs
@@ -47,7 +46,7 @@ STAGE_1: Table = [
     ),
     pool_images(optional=True),
     *anchor(optional=True),
-    *places(AUTO),
+    *PLACES,
     *SHARED,
 ]
 """From the method on, what came last: workflows saved before still fit."""
@@ -166,7 +165,7 @@ STAGE_2: Table = [
     *anchor(),
     *LATER,
     *RESUME_STAGE_2,
-    *places(SAY),
+    *PLACES,
     *CLASS_IMAGES,
     *SHARED,
 ]

@@ -158,7 +158,7 @@ class World:
 
 
 def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
-    whole, pool = asked(concept), _pool_prompts(concept, method)
+    whole, pool, own = asked(concept), _pool_prompts(concept, method), method.references
     texts = [*(a.text for a in whole), *(a.base_text for a in whole), *drift_prompts(concept), *pool]
     return Job(
         name=NAME,
@@ -170,7 +170,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
             warmup=10,
         ),
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
-        references=ReferenceSpec(method.places, words_tried(method.companion, _named(concept, method)), method.size),
+        references=ReferenceSpec(own.places, words_tried(own.companion, _named(concept, method)), own.size),
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
         pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
     )  # fmt: skip
@@ -179,7 +179,7 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
 def _named(concept: Concept, method: Method) -> tuple[str, ...]:
     """Return what a user writes of a thing beside the concept."""
     head, answer = concept.confound
-    return (answer,) if method.told and head == "companion" else ()
+    return (answer,) if method.references.told and head == "companion" else ()
 
 
 def seconds_a_velocity(world: World, batch: int) -> float:

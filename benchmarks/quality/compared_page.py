@@ -22,8 +22,7 @@ HEADS = {
     "rule of sizes was found on cup-4, car-4, robot-4 and fish-4; the others were drawn and run once it was fixed.",
     "named": "A thing beside the concept that is no word that is tried, not named and named by the user. 200 steps, or "
     "100 in each of two stages.",
-    "moves": "References that share one place, which the captions say (*anchored* as the node has it), or which is "
-    "said and changed. 200 steps.",
+    "moves": "References that share one place, which the captions say, or which they say and is changed. 200 steps.",
 }
 TITLES = {
     "stages": {"anchored-apart": "anchored (ours), references moved where they share a place"},

@@ -43,6 +43,23 @@ class ClassAnchored(AnchoredLearning):
 
 
 @dataclass(frozen=True)
+class References:
+    """What a method does about what references share besides the concept.
+
+    Attributes:
+        places: about where they show it, one of `placing.CHOICES`.
+        companion: about a thing beside it, one of `companions.CHOICES`.
+        told: whether the user names that thing.
+        size: where they show it larger than usual, one of `sizing.CHOICES`.
+    """
+
+    places: str = OFF
+    companion: str = KEEP
+    told: bool = False
+    size: str = KEEP
+
+
+@dataclass(frozen=True)
 class Method:
     """A method with its settings.
 
@@ -56,10 +73,7 @@ class Method:
         ewc: weight of elastic weight consolidation; 0: none.
         target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
-        places: what is done about the places of the references, one of `placing.CHOICES`.
-        companion: what is done about a thing beside the concept, one of `companions.CHOICES`.
-        told: whether the user names the companion.
-        size: what is done about references that show the concept larger than usual, one of `sizing.CHOICES`.
+        references: what is done to them first.
         stages: of a method with an extractor.
     """
 
@@ -72,10 +86,7 @@ class Method:
     ewc: float = 0.0
     target: str = "attention and mlp"
     class_pool: bool = False
-    places: str = OFF
-    companion: str = KEEP
-    told: bool = False
-    size: str = KEEP
+    references: References = References()
     stages: Stages = Stages()
 
     @property
@@ -94,6 +105,11 @@ def label(key: str, settings: Mapping[str, float]) -> str:
     """Return the label of a setting of a method."""
     return " ".join([key, *(f"{name}={value:g}" for name, value in settings.items())])
 
+
+SAID = References(SAY)
+APART = References(AUTO, LEAVE_OUT)
+FITTED = replace(APART, size=FIT)
+"""As the node has it."""
 
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
@@ -127,18 +143,14 @@ METHODS: dict[str, Method] = {
     "anchored-attention": OURS.at(title="anchored, styles as things", target="attention and mlp", strength=1.0),
     "anchored-dop": OURS.at(title="anchored, no replay", replay=False),
     "anchored-lambda": OURS.at(title="anchored + λ* L_PureCC", eta=1.0),
-    "anchored-say": OURS.at(title="anchored, place said", places=SAY),
-    "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", places=AUTO),
-    "anchored-node": OURS.at(title="anchored (ours), as the node has it", places=SAY, companion=LEAVE_OUT, size=FIT),
-    "anchored-apart": OURS.at(title="the same, companions left out", places=AUTO, companion=LEAVE_OUT),
-    "anchored-fit": OURS.at(
-        title="the same, large references made smaller", places=AUTO, companion=LEAVE_OUT, size=FIT
-    ),
-    "anchored-told": OURS.at(
-        title="anchored, the companion named by the user", places=AUTO, companion=LEAVE_OUT, told=True, size=FIT
-    ),
+    "anchored-say": OURS.at(title="anchored, place said", references=SAID),
+    "anchored-auto": OURS.at(title="anchored, place said, moved where it is shared", references=References(AUTO)),
+    "anchored-node": OURS.at(title="anchored (ours), places said", references=replace(APART, places=SAY, size=FIT)),
+    "anchored-apart": OURS.at(title="the same, companions left out", references=APART),
+    "anchored-fit": OURS.at(title="the same, large references made smaller", references=FITTED),
+    "anchored-told": OURS.at(title="anchored, the companion named by the user", references=replace(FITTED, told=True)),
     "class-anchor": Method(
-        "anchored, anchored on images of the class", ClassAnchored(), lr=8e-3, places=SAY, companion=LEAVE_OUT
+        "anchored, anchored on images of the class", ClassAnchored(), lr=8e-3, references=replace(APART, places=SAY)
     ),
     "two-stages": Method("two stages", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node")),
     "two-stages-half": Method(
@@ -154,27 +166,21 @@ METHODS: dict[str, Method] = {
         "PureCC (class images), large references as they are",
         ClassImageLearning(below=0.5),
         lr=8e-3,
-        places=AUTO,
-        companion=LEAVE_OUT,
+        references=APART,
         stages=Stages("anchored-apart", 0.5),
     ),
     "two-stages-late": Method(
         "PureCC (class images), two stages (ours)",
         ClassImageLearning(below=0.5),
         lr=8e-3,
-        places=AUTO,
-        companion=LEAVE_OUT,
-        size=FIT,
+        references=FITTED,
         stages=Stages("anchored-fit", 0.5),
     ),
     "two-stages-told": Method(
         "PureCC (class images), the companion named by the user",
         ClassImageLearning(below=0.5),
         lr=8e-3,
-        places=AUTO,
-        companion=LEAVE_OUT,
-        told=True,
-        size=FIT,
+        references=replace(FITTED, told=True),
         stages=Stages("anchored-told", 0.5),
     ),
 }

@@ -192,7 +192,7 @@ def _job(pool: PoolSpec, cache: bool, **loop: int) -> Job:
         embedding=EmbeddingSpec(METHOD.input_token, METHOD.layer_wise),
         memory=MemorySpec(cache=cache),
         pool=pool,
-        references=ReferenceSpec(METHOD.places, words_tried(METHOD.companion)),
+        references=ReferenceSpec(METHOD.references.places, words_tried(METHOD.references.companion)),
     )
 
 

@@ -20,7 +20,8 @@ def test_an_extractor_learns_as_anchored(models, dataset):
     from purecc_pack.purecc.method.anchored import AnchoredLearning
 
     found, _ = extract(models, dataset, name="mine", method="anchored", anchor_weight=2.0, pool_images=2)
-    anchored = {"pool_images": 2, "pool_prompts": pool_prompts(), "places": "auto", "lora": suited()}
+    anchored = {"pool_images": 2, "pool_prompts": pool_prompts(), "places": "auto", "size": "fit"}
+    anchored["lora"] = suited()
     job = runs.job("mine", AnchoredLearning(2.0), kind="extractor", steps=2, layer_wise=False, **anchored)
     assert found.kind == "extractor" and found.id == runs.customise(models, dataset, job).adapter.id
 
@@ -48,7 +49,13 @@ def test_pure_learning_on_images_of_the_class(models, dataset, extractor):
     adapter, _, loss = learn(models, dataset, extractor=extractor, **TWO, **given)
     rng = Random("robot class captions")
     captions = class_captions("robot", ("on sand", "on the moon"), ("as a stamp",), 2, rng)
-    pool = {"pool_images": 2, "pool_prompts": pool_prompts(), "pool_captions": captions, "places": "say"}
+    pool = {
+        "pool_images": 2,
+        "pool_prompts": pool_prompts(),
+        "pool_captions": captions,
+        "places": "auto",
+        "size": "fit",
+    }
     pool["lora"] = suited()
     job = runs.job("my_concept", ClassImageLearning(0.5, below=0.5), steps=2, layer_wise=False, **pool)
     assert adapter.id == runs.customise(models, dataset, job, extractor=extractor).adapter.id

@@ -217,6 +217,7 @@ def _encoded(pictures: Sequence[Tensor], vae: VAE, which: str) -> Tensor:
 def _shrink(reference: Reference, vae: VAE, which: str) -> Shrink:
     def shrink(factor: float) -> tuple[Tensor, Tensor]:
         pictures = [shrunk(variant, factor) for variant in reference.variants]
-        return _encoded(pictures, vae, which), pictures[0][0].cpu()
+        with torch.no_grad():  # it is called where gradients are on, which a VAE of inference tensors refuses
+            return _encoded(pictures, vae, which), pictures[0][0].cpu()
 
     return shrink

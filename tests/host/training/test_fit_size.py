@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 def tiny(comfyui):
     from purecc_pack.purecc.host.models.tiny import load_tiny_models
 
-    return runs.Models(*load_tiny_models())
+    with torch.inference_mode():  # as the host runs a loader
+        return runs.Models(*load_tiny_models())
 
 
 @pytest.fixture(scope="module")
