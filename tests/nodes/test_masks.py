@@ -210,6 +210,7 @@ def test_anchored_needs_no_extractor(models, dataset, values, weight, masked, pr
     prompts = POOL_PROMPTS if prompts is None else prompts
     recipe = AnchoredLearning(weight, masked)
     values = {"layer_wise": False, "pool_images": 3, "pool_prompts": prompts, "lora": LoraSpec(targets="auto")}
+    values |= {"places": "auto", "size": "fit"}
     job = runs.job("my_concept", recipe, steps=2, **values)
     assert adapter.id == runs.customise(models, dataset, job).adapter.id
     assert runs.digest(lora) == runs.digest(adapter.lora)
@@ -235,7 +236,7 @@ def test_the_masks_are_shown_on_the_panel_alone(models, dataset, monkeypatch):
     comfy.utils.set_progress_bar_global_hook(lambda value, total, picture, node_id=None: bars.append((value, picture)))
     monkeypatch.setattr(node_run, "_as_jpeg", lambda sheet: sheets.append(sheet) or as_jpeg(sheet))
     try:
-        learn(models, dataset, pool_images=1)
+        learn(models, dataset, pool_images=1, size="keep", places="say")
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
     assert [value for value, _ in bars][-2:] == [1, 2] and not any(picture for _, picture in bars)
