@@ -100,12 +100,13 @@ def test_an_extractor_that_the_method_does_not_use(models, dataset, extractor, s
 
     caplog.set_level(logging.INFO)
     line = str(Message("note_extractor_unused"))
-    learn(models, dataset, extractor=extractor, method=method, steps=1)
+    kept = {"method": method, "steps": 1, "places": "say", "size": "keep"}
+    learn(models, dataset, extractor=extractor, **kept)
     assert RUNS.all()[-1].head()["state"] == "finished" and (RUNS.all()[-1].head()["note"] == line) is said
     notes = [data["note"] for name, data in shown.events if name == "purecc.run"]
     assert set(notes) == ({line} if said else {""}), "told with the first event, and never taken back"
     assert any(line in record.getMessage() for record in caplog.records) is said
-    learn(models, dataset, extractor=None if said else extractor, method=method, steps=1)
+    learn(models, dataset, extractor=None if said else extractor, **kept)
     assert RUNS.all()[-1].head()["note"] == "" and line not in shown.events[-1][1]["note"]
 
 
