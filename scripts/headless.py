@@ -37,6 +37,7 @@ class Headless:
         if gpu is not None and not args.cpu:
             _choose(gpu)
         import execution
+        import folder_paths
         import server
 
         nodes = self._host = importlib.import_module("nodes")  # the host's, not ours
@@ -45,6 +46,8 @@ class Headless:
         asyncio.set_event_loop(self._loop)
         self._server = server.PromptServer(self._loop)
         self._server.send_sync = self._send  # type: ignore[method-assign]
+        theirs, _ = folder_paths.folder_names_and_paths["custom_nodes"]
+        theirs[:] = [path for path in theirs if Path(path).is_dir()]  # the host takes for granted that it is there
         self._loop.run_until_complete(nodes.init_extra_nodes(init_custom_nodes=True, init_api_nodes=False))
         if "PureCCPureLearning" not in nodes.NODE_CLASS_MAPPINGS:
             self._loop.run_until_complete(nodes.load_custom_node(str(pack)))

@@ -186,3 +186,10 @@ def metadata(folder: Path, name: str) -> dict:
 
     with safe_open(folder / "out" / "loras" / f"{name}.safetensors", "pt") as file:
         return file.metadata()
+
+
+def test_a_base_needs_no_folder_of_nodes(folder):
+    (folder / "base" / "custom_nodes").rename(folder / "elsewhere")
+    code, said = run(folder, "--set", "4.steps=1")
+    assert code == 0, said
+    assert not (folder / "base" / "custom_nodes").exists()
