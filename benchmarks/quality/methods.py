@@ -114,6 +114,13 @@ FITTED = replace(APART, size=FIT)
 PLAIN = Method("LoRA + token", ConceptCustomisation(), lr=1e-3)
 PAPER = Method("PureCC λ*, as in the paper", PureLearning(), lr=1e-3)
 OURS = Method("anchored (ours)", AnchoredLearning(weight=1.0), lr=8e-3, target="auto")
+LATE = Method(
+    "PureCC (class images), two stages (ours)",
+    ClassImageLearning(below=0.5),
+    lr=8e-3,
+    references=FITTED,
+    stages=Stages("anchored-fit", 0.5),
+)
 
 METHODS: dict[str, Method] = {
     "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),
@@ -162,24 +169,14 @@ METHODS: dict[str, Method] = {
         lr=4e-3,
         stages=Stages("anchored-apart", 0.5),
     ),
-    "two-stages-large": Method(
-        "PureCC (class images), large references as they are",
-        ClassImageLearning(below=0.5),
-        lr=8e-3,
+    "two-stages-large": LATE.at(
+        title="PureCC (class images), large references as they are",
         references=APART,
         stages=Stages("anchored-apart", 0.5),
     ),
-    "two-stages-late": Method(
-        "PureCC (class images), two stages (ours)",
-        ClassImageLearning(below=0.5),
-        lr=8e-3,
-        references=FITTED,
-        stages=Stages("anchored-fit", 0.5),
-    ),
-    "two-stages-told": Method(
-        "PureCC (class images), the companion named by the user",
-        ClassImageLearning(below=0.5),
-        lr=8e-3,
+    "two-stages-late": LATE,
+    "two-stages-told": LATE.at(
+        title="PureCC (class images), the companion named by the user",
         references=replace(FITTED, told=True),
         stages=Stages("anchored-told", 0.5),
     ),

@@ -41,21 +41,18 @@ def size_of(mask: Tensor) -> float:
 
 
 @torch.no_grad()
-def class_size(branched: BranchedModel, images: Sequence[Tensor], prompt: str, limit: int | None = SAMPLES) -> float:
-    """Return how large the base draws a class: the median size of where its prompt changes the velocity.
+def class_size(branched: BranchedModel, latents: Tensor, prompt: str, limit: int | None = SAMPLES) -> float:
+    """Return how large the class is in an image of the base: the size of where its prompt changes the velocity.
 
     Args:
         branched: the model; the conditioner knows the prompt and the empty text.
-        images: that the base drew by this prompt, [1, C, H, W] each, in the model's space.
+        latents: of the image that the base drew by this prompt, [1, C, H, W], in the model's space.
         prompt: the class word in a sentence.
         limit: the most samples in one pass.
     """
-    sizes = []
-    for latents in images:
-        for x_t, t, _ in noised(latents, 0, branched.field.device):
-            named, empty = (branched.run(BASE, x_t, t, [text] * len(t), limit) for text in (prompt, ""))
-            sizes.append(size_of(threshold(blur(difference(named, empty)))))
-    return median(sizes)
+    ((x_t, t, _),) = noised(latents, 0, branched.field.device)
+    named, empty = (branched.run(BASE, x_t, t, [text] * len(t), limit) for text in (prompt, ""))
+    return size_of(threshold(blur(difference(named, empty))))
 
 
 def may_be_large(masks: Sequence[Tensor]) -> bool:
@@ -68,7 +65,7 @@ def factors(masks: Sequence[Tensor], usual: float) -> list[float]:
 
     Args:
         masks: of the references, [1, H, W] each.
-        usual: size of the class, as `class_size` gives it.
+        usual: size of the class, the median of what `class_size` gives.
     """
     sizes = [size_of(mask) for mask in masks]
     if median(sizes) < LARGER * usual:

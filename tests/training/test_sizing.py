@@ -43,7 +43,7 @@ def test_the_usual_size_is_that_of_where_the_prompt_changes_the_velocity():
             assert branch is None and limit == 3
             return x_t + where * (texts[0] == "a cup")
 
-    assert class_size(Base(), [torch.zeros(1, 4, 32, 32)] * 2, "a cup", 3) == pytest.approx(0.5, abs=0.05)
+    assert class_size(Base(), torch.zeros(1, 4, 32, 32), "a cup", 3) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_picture_is_made_smaller_and_its_edges_repeated():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -85,9 +86,13 @@ def _usual(assembly: Assembly, dataset: ConceptDataset, listener: Listener, draw
 
     def draw() -> dict[str, Tensor]:
         images = drawn(assembly, items, ((prompt,), sizing.IMAGES, SEED), listener.phase, None)
-        find = partial(sizing.class_size, assembly.branched, [i.latents for i in images], prompt)
-        found = halve_until_it_fits(f"measuring images of a {dataset.class_word}", find, concept_masks.SAMPLES)
-        return {"size": require_finite(assembly, f"the size of a {dataset.class_word}", torch.tensor([found]))}
+        look, sizes = told(listener.phase, dataset.class_word), []
+        for number, image in enumerate(images, start=1):
+            look(number, len(images))
+            find = partial(sizing.class_size, assembly.branched, image.latents, prompt)
+            doing = f"measuring an image of a {dataset.class_word}"
+            sizes.append(halve_until_it_fits(doing, find, concept_masks.SAMPLES))
+        return {"size": require_finite(assembly, f"the size of a {dataset.class_word}", torch.tensor([median(sizes)]))}
 
     of = {"what": "size", "images": sizing.IMAGES, "shapes": [list(i.latents.shape[1:]) for i in items]}
     return float((draw() if draws is None else draws.recall([prompt, ""], of, draw))["size"])

@@ -111,3 +111,24 @@ def test_the_order_of_the_list_changes_nothing(tiny, scenes):
     turned = replace(dataset, items=tuple(reversed(dataset.items)))
     first, second = (trained(tiny, given)[0].adapter.lora for given in (dataset, turned))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_can_be_cancelled_while_it_measures_the_class(tiny, scenes):
+    dataset, before = built(tiny, scenes), runs.state(tiny)
+    from purecc_pack.purecc.host.messages import Phase
+    from purecc_pack.purecc.method.anchored import AnchoredLearning
+
+    class Cancelled(Exception):
+        pass
+
+    seen = []
+
+    def cancel(phase):
+        seen.append(phase)
+        if phase is Phase.FIND_MASKS and Phase.SAMPLE_POOL in seen:
+            raise Cancelled
+
+    job = runs.job(recipe=AnchoredLearning(), steps=1, pool_images=1, pool_prompts=("a lake",), size="fit")
+    with pytest.raises(Cancelled):
+        runs.customise(tiny, dataset, job, runs.Quiet(at_phase=cancel))
+    assert runs.state(tiny) == before
