@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...text.texts import class_prompt
-from ...training import concept_masks, sizing
+from ...training import concept_masks, pool, sizing
 from ...training.dataset import ConceptDataset, ConceptItem
 from ..messages import Message
 from .assembly import Assembly
@@ -94,5 +94,6 @@ def _usual(assembly: Assembly, dataset: ConceptDataset, listener: Listener, draw
             sizes.append(halve_until_it_fits(doing, find, concept_masks.SAMPLES))
         return {"size": require_finite(assembly, f"the size of a {dataset.class_word}", torch.tensor([median(sizes)]))}
 
-    of = {"what": "size", "images": sizing.IMAGES, "shapes": [list(i.latents.shape[1:]) for i in items]}
+    of = {"what": "size", "images": sizing.IMAGES, "samples": concept_masks.SAMPLES, "seed": SEED}
+    of |= {"cfg": pool.CFG, "steps": pool.STEPS, "shapes": [list(i.latents.shape[1:]) for i in items]}
     return float((draw() if draws is None else draws.recall([prompt, ""], of, draw))["size"])
