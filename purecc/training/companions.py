@@ -32,6 +32,9 @@ WORDS = (
 """Common things that are no part of another, as a hand is of a person. What a model does not know explains nothing."""
 COPIES = slice(1, None, 2)
 """Which of a reference's noised copies the words are tried on: every second."""
+FIRST_LOOK, LIKELY = slice(3, 4), 4
+"""The copy that all words are tried on first, and how many of them are tried on the others then. Of the companions that
+are found with all, each was among the first three (23 sets)."""
 LEAST = 0.45
 """Score of a companion that nobody has named."""
 LIKE_THE_CLASS = 0.5
@@ -94,6 +97,7 @@ def errors(
     prompts: Sequence[str],
     seed: int = 0,
     limit: int | None = None,
+    copies: slice = COPIES,
 ) -> Tensor:
     """Return how wrongly the base predicts a reference with each prompt, by place, widely blurred.
 
@@ -103,15 +107,18 @@ def errors(
         prompts: K prompts that the conditioner knows.
         seed: of the noise; that of the masks.
         limit: the most samples in one pass.
+        copies: of those that are noised.
 
     Returns:
-        Squared errors, the mean over `COPIES` and channels, [V, K, H, W].
+        Squared errors, the mean over these copies and channels, [V, K, H, W].
     """
     out = []
     for x_t, t, v in noised(latents, seed, branched.field.device):
-        x_t, t, v = (a[COPIES] for a in (x_t, t, v))
-        each = [branched.run(BASE, x_t, t, [prompt] * len(t), limit) for prompt in prompts]
-        out.append(torch.stack([(predicted - v).float().square().mean((0, 1)) for predicted in each]).cpu())
+        x_t, t, v = (a[copies] for a in (x_t, t, v))
+        kinds, texts = len(prompts), [prompt for prompt in prompts for _ in t]
+        predicted = branched.run(BASE, x_t.repeat(kinds, 1, 1, 1), t.repeat(kinds), texts, limit)
+        each = predicted.unflatten(0, (kinds, len(t))) - v
+        out.append(each.float().square().mean((1, 2)).cpu())
     found = torch.stack(out)
     return blur(found.flatten(0, 1)[:, None], WIDE_BLUR).view_as(found)
 
@@ -127,11 +134,27 @@ def beside(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> tuple[list[f
         of_empty: error of the empty prompt, [H, W].
         of_words: errors of the words' prompts, [K, H, W].
     """
-    own = (of_empty - of_class).flatten()
+    own, alone = (of_empty - of_class).flatten(), explained_alone(of_class, of_empty, of_words)
     best = own.max().clamp_min(0)
-    alone = torch.minimum(of_class - of_words, of_empty - of_words).flatten(1).amax(1).clamp_min(0)
     there = (of_empty - of_words).flatten(1)[:, own.argmax()]
     return torch.where(there < LIKE_THE_CLASS * best, alone, 0.0).tolist(), float(best)
+
+
+def explained_alone(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> Tensor:
+    """Return max min(e_class − e_word, e_empty − e_word) of each word over places, [K]; see `beside`."""
+    return torch.minimum(of_class - of_words, of_empty - of_words).flatten(1).amax(1).clamp_min(0)
+
+
+def likely(words: Sequence[str], explained: Sequence[Tensor]) -> list[str]:
+    """Return the `LIKELY` words that explain most in the median over the references, in their order.
+
+    Args:
+        words: K of them.
+        explained: by each reference, [K], as `explained_alone` gives it.
+    """
+    score = dict(zip(words, torch.stack(list(explained)).median(0).values.tolist(), strict=True))
+    best = sorted(words, key=lambda word: -score[word])[:LIKELY]
+    return [word for word in words if word in best]
 
 
 def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float], least: float = LEAST) -> str:

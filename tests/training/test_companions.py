@@ -15,8 +15,8 @@ class Base:
         self.wrong, self.asked = wrong, []
 
     def run(self, branch, x_t, t, texts, limit=None):
-        self.asked.append((branch, texts[0], len(texts), limit, x_t.clone()))
-        return x_t / t.view(-1, 1, 1, 1) + self.wrong[texts[0]]
+        self.asked.append((branch, texts, limit, x_t.clone()))
+        return x_t / t.view(-1, 1, 1, 1) + torch.stack([self.wrong[text] for text in texts])[:, None]
 
 
 CUP, STAR = torch.zeros(16, 16), torch.zeros(16, 16)
@@ -33,10 +33,29 @@ def test_errors_are_those_of_the_masks_noised_copies_blurred():
     found = errors(base, LATENTS, ["a cup", ""], seed=3, limit=5)
     expected = torch.stack([STAR.square(), (CUP + STAR).square()]).expand(2, 2, 16, 16)
     torch.testing.assert_close(found, blur(expected.reshape(4, 1, 16, 16), WIDE_BLUR).view(2, 2, 16, 16))
-    n = SAMPLES // 2
-    assert [(b, text, k, limit) for b, text, k, limit, _ in base.asked] == [(None, t, n, 5) for t in ("a cup", "")] * 2
-    for asked, (x_t, _, _) in zip((base.asked[0], base.asked[2]), noised(LATENTS, 3, base.field.device), strict=True):
-        assert torch.equal(asked[-1], x_t[COPIES])
+    texts = ["a cup"] * (SAMPLES // 2) + [""] * (SAMPLES // 2)
+    assert [asked[:3] for asked in base.asked] == [(None, texts, 5)] * 2, "by reference"
+    for asked, (x_t, _, _) in zip(base.asked, noised(LATENTS, 3, base.field.device), strict=True):
+        assert torch.equal(asked[-1], x_t[COPIES].repeat(2, 1, 1, 1))
+
+
+def test_a_first_look_is_at_one_of_the_same_copies():
+    from purecc_pack.purecc.training.companions import COPIES, FIRST_LOOK, errors
+    from purecc_pack.purecc.training.concept_masks import SAMPLES, noised
+
+    base = Base({"a cup": STAR, "": CUP + STAR})
+    errors(base, LATENTS[:1], ["a cup", ""], copies=FIRST_LOOK)
+    ((x_t, _, _),) = noised(LATENTS[:1], 0, base.field.device)
+    assert torch.equal(base.asked[0][-1], x_t[FIRST_LOOK].repeat(2, 1, 1, 1))
+    assert {*range(SAMPLES)[FIRST_LOOK]} < {*range(SAMPLES)[COPIES]}
+
+
+def test_words_that_explain_most_in_most_references_are_likely():
+    from purecc_pack.purecc.training.companions import LIKELY, likely
+
+    words = list("abcdefg")
+    seen = [[0, 9, 5, 4, 3, 2, 1], [0, 0, 5, 4, 3, 2, 1], [9, 0, 0, 4, 3, 2, 1]]
+    assert LIKELY == 4 and likely(words, [torch.tensor(s) for s in seen]) == ["c", "d", "e", "f"]
 
 
 def test_a_word_counts_by_what_it_alone_explains():

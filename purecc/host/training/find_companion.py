@@ -44,11 +44,19 @@ class Explaining:
         """Score of a companion; 0 for what the user names, since it is there."""
         return companions.LEAST if self.words == companions.WORDS else 0.0
 
-    def errors(self, latents: Tensor) -> Tensor:
+    def likely(self, images: Sequence[Tensor]) -> list[str]:
+        """Return the words that are worth a closer look at images [1, C, h, w], all where there are few."""
+        words = list(self.prompts)
+        if len(words) <= companions.LIKELY:
+            return words
+        looks = [self.errors(latents, words, companions.FIRST_LOOK)[0] for latents in images]
+        return companions.likely(words, [companions.explained_alone(e[0], e[1], e[2:]) for e in looks])
+
+    def errors(self, latents: Tensor, words: Sequence[str], copies: slice = companions.COPIES) -> Tensor:
         """Return the errors of class prompt, empty prompt and words for a reference [V, C, h, w], [V, 2 + K, h, w]."""
-        prompts = [class_prompt(self.class_word), "", *self.prompts.values()]
+        prompts = [class_prompt(self.class_word), "", *(self.prompts[word] for word in words)]
         scaled = self.assembly.field.latents_in(latents)
-        find = partial(companions.errors, self.assembly.branched, scaled, prompts, 0)
+        find = partial(companions.errors, self.assembly.branched, scaled, prompts, 0, copies=copies)
 
         def draw() -> dict[str, Tensor]:
             doing = f"looking for what stands beside the {self.class_word}"
@@ -57,7 +65,8 @@ class Explaining:
 
         if self.draws is None:
             return draw()["errors"]
-        of = {"what": "companion", "prompts": prompts, "samples": concept_masks.SAMPLES}
+        at = [copies.start, copies.stop, copies.step]
+        of = {"what": "companion", "prompts": prompts, "samples": concept_masks.SAMPLES, "copies": at}
         return self.draws.recall(prompts, {**of, "latents": fingerprint({"latents": latents})}, draw)["errors"]
 
 
@@ -68,15 +77,17 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
         explaining: asks the base.
         items: references with the masks that were found.
     """
-    words = list(explaining.prompts)
-    errors = [explaining.errors(item.latents[:1]) for item in items]  # the image itself, without its variants
+    images = [item.latents[:1] for item in items]  # without their variants
+    words = explaining.likely(images)
+    errors = [explaining.errors(image, words) for image in images]
     seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]
     explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
     word = companions.companion(explained, [of_class for _, of_class in seen], explaining.least)
     if not word:
         return list(items), ""
     at = 2 + words.index(word)
-    errors = [e if len(i.latents) == 1 else explaining.errors(i.latents) for e, i in zip(errors, items, strict=True)]
+    whole = partial(explaining.errors, words=words)
+    errors = [e if len(i.latents) == 1 else whole(i.latents) for e, i in zip(errors, items, strict=True)]
     before = [item.mask for item in items if item.mask is not None]
     found = [companions.parted(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
     after, distances = zip(*found, strict=True)

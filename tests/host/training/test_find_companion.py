@@ -64,6 +64,27 @@ def test_it_is_named_and_left_out(tiny, scenes):
     assert len(remarks(kept)) == 1
 
 
+def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, monkeypatch):
+    from purecc_pack.purecc.training import companions
+
+    seen, errors = [], companions.errors
+
+    def watched(branched, latents, prompts, *given, copies, **named):
+        seen.append((len(prompts) - 2, copies))
+        return errors(branched, latents, prompts, *given, copies=copies, **named)
+
+    monkeypatch.setattr(companions, "errors", watched)
+    found = masked(tiny, scenes)
+    words = len(companions.companion_prompts("cup"))
+    assert seen == [(words, companions.FIRST_LOOK)] * 3 + [(companions.LIKELY, companions.COPIES)] * 3
+    monkeypatch.setattr(companions, "LIKELY", words)
+    all_tried = masked(tiny, scenes)
+    assert all_tried.companion == found.companion == "star"
+    for ours, theirs in zip(found.dataset.items, all_tried.dataset.items, strict=True):
+        assert torch.equal(ours.mask, theirs.mask)
+    assert seen[6:] == [(words, companions.COPIES)] * 3
+
+
 def test_a_thing_that_no_common_word_names_is_left_out_by_the_users_word(tiny, scenes):
     from purecc_pack.purecc.host.training.find_masks import remarks
 
