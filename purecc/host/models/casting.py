@@ -13,7 +13,7 @@ from comfy import model_management, ops
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 
-from ...network.linear import is_linear, product
+from ...network.linear import is_linear, product, rounds
 
 
 def cast_when_used(model: nn.Module) -> None:
@@ -29,6 +29,23 @@ def cast_when_used(model: nn.Module) -> None:
     for layer in model.modules():
         if is_linear(layer) and _of_host(layer):
             layer.forward = partial(_forward, layer)
+
+
+def multiply_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Have the linear layers of a private copy multiply in a type; what comes out has the type of what goes in.
+
+    Their weights are held in it, so that no pass casts them. Packed ones of 8 bits or less stay as they are, and so does
+    all that is no product: norms, attention and sums.
+
+    Args:
+        model: a private copy, after `cast_when_used`.
+        dtype: of the products.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) and _of_host(layer) and not rounds(layer):
+            for name, own in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(own.to(dtype), requires_grad=False))
+            layer.forward = partial(_forward_in, layer, dtype)
 
 
 def own_copy(tensor: Tensor) -> Tensor:
@@ -51,6 +68,10 @@ def _forward(layer: nn.Module, x: Tensor) -> Tensor:
     if isinstance(layer, nn.Linear) and not casts:
         return nn.functional.linear(x, layer.weight, layer.bias)
     return product(x, partial(_fetched, layer, x.dtype, x.device))
+
+
+def _forward_in(layer: nn.Module, dtype: torch.dtype, x: Tensor) -> Tensor:
+    return _forward(layer, x.to(dtype)).to(x.dtype)
 
 
 @contextmanager

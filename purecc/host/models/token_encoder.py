@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ...network.checkpointing import Checkpointing, KeptInputs
 from ..families import Encoder, TextSide
 from . import embeddings
+from .casting import multiply_in
 from .copies import private_copy
 
 
@@ -47,6 +48,11 @@ class AnyEncoder:
         self.model = patcher.model
         self._text = embeddings.trainable_text(clip)
         _prepare(self.model, clip, self._text, patcher.load_device)
+
+    def multiply_in(self, dtype: torch.dtype) -> None:
+        """Have the copy multiply in the type that the base computes in, where the host's float32 would be slow."""
+        multiply_in(self.model, dtype)
+        self.patcher.size = 0  # measured anew
 
     def encoded(self, texts: Sequence[dict[str, list]], vectors: nn.ParameterDict) -> list[Encoded]:
         """Return the conditioning of texts with these vectors at [v].

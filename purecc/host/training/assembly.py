@@ -131,6 +131,8 @@ def assembled(
         with explain_out_of_memory("copying the model", SMALLER_WEIGHTS):
             field = stack.enter_context(private_field(models.model, job.memory.precision))
         field.path = field.path.weighing(job.weighting)
+        if encoder is not None and field.dtype == torch.bfloat16:
+            encoder.multiply_in(field.dtype)
         branches = LoraBranches(field.module, field.family.layers, field.device)
         stack.callback(branches.remove)
         branched = _branched(field, branches, caches, encoder, dataset, job, extractor)

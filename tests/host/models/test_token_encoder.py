@@ -104,6 +104,36 @@ def test_what_is_kept_for_backward_is_each_layers_input(world, clip, vectors):
     assert plain[1] - plain[0] > 5 * (ours[1] - ours[0]) and plain[2] > 5 * ours[2]
 
 
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+def test_products_in_bfloat16_are_near_those_in_float32(world, clip, vectors, stored):
+    """The weights of products alone are held in it, and nothing of the user's."""
+    from purecc_pack.purecc.host.models import conditioning, copies
+
+    _, embedding, cache = conditioner(world, clip, vectors)
+    texts = [cache.tokens(text) for text in TEXTS[:3]]
+    private = world.enter_context(copies.private_copy(clip.patcher, without=("t5xxl",)))
+    private.model.to(stored)
+    encoder, said = conditioning.TokenEncoder(private, clip), []
+    for dtype in (torch.float32, torch.bfloat16):
+        if dtype != torch.float32:
+            encoder.multiply_in(dtype)
+        out = encoder.encode(texts, embedding.tokens)
+        generator = torch.Generator().manual_seed(0)
+        loss = sum((x * torch.randn(x.shape, generator=generator)).sum() for one in out for x in one)
+        gradients = torch.autograd.grad(loss, list(embedding.tokens.values()))
+        said.append(([x.detach() for one in out for x in one], gradients))
+    (exact, expected), (near, found) = said
+    for theirs, ours in zip(exact, near, strict=True):
+        assert ours.dtype == torch.float32
+        assert 1e-5 < float((ours - theirs).norm() / theirs.norm()) < 0.02
+    for theirs, ours in zip(expected, found, strict=True):
+        assert float(torch.nn.functional.cosine_similarity(theirs, ours)) > 0.999
+    for name, weight in encoder.model.named_parameters():
+        product = any(part in name for part in ("self_attn", "mlp", "text_projection"))
+        assert weight.dtype == (torch.bfloat16 if product else stored), name
+    assert {w.dtype for n, w in clip.cond_stage_model.named_parameters() if not n.startswith("t5xxl")} == {torch.float32}
+
+
 def test_t5_is_neither_copied_nor_needed(world, clip, vectors):
     from purecc_pack.purecc.host.models import conditioning
 

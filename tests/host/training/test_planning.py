@@ -80,6 +80,17 @@ def test_counted_bytes_are_those_of_a_real_step(deep, fused, stored, values):
     assert kept == sorted(kept, reverse=True) and kept[4] < kept[0] / 3
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_trained_token_is_read_in_what_the_base_computes_in(deep, precision):
+    models, dataset = deep[torch.float32]
+    with runs.assembled(models, dataset, runs.job(precision=precision, layer_wise=False)) as made:
+        layer = made.encoder.model.clip_l.transformer.text_model.encoder.layers[0]
+        assert (layer.mlp.fc1.weight.dtype == torch.bfloat16) == (precision == "bfloat16")
+        assert layer.layer_norm1.weight.dtype in (torch.float32, torch.float16), "as the host has it"
+        (y,) = made.branched.prompting["learner"].conditioner(["a [v] robot on red stripes"])
+        assert y.context.requires_grad and bool(y.context.isfinite().all())
+
+
 def test_counted_samples_without_gradient_are_those_of_a_real_pass(deep, fused):
     from purecc_pack.purecc.host.training import planning
     from purecc_pack.purecc.method.baselines import OutputPreservation
