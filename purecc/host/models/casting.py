@@ -34,8 +34,8 @@ def cast_when_used(model: nn.Module) -> None:
 def multiply_in(model: nn.Module, dtype: torch.dtype) -> None:
     """Have the linear layers of a private copy multiply in a type; what comes out has the type of what goes in.
 
-    Their weights are held in it, so that no pass casts them. Packed ones of 8 bits or less stay as they are, and so does
-    all that is no product: norms, attention and sums.
+    Their weights are held in it, so that no pass casts them. Those of 8 bits or less stay as they are, and so does all
+    that is no product of a layer: norms, attention and sums.
 
     Args:
         model: a private copy, after `cast_when_used`.
@@ -45,7 +45,7 @@ def multiply_in(model: nn.Module, dtype: torch.dtype) -> None:
         if isinstance(layer, nn.Linear) and _of_host(layer) and not rounds(layer):
             for name, own in list(layer.named_parameters(recurse=False)):
                 setattr(layer, name, nn.Parameter(own.to(dtype), requires_grad=False))
-            layer.forward = partial(_forward_in, layer, dtype)
+            layer.forward = partial(_forward_in, layer, dtype)  # type: ignore[method-assign]
 
 
 def own_copy(tensor: Tensor) -> Tensor:

@@ -131,7 +131,8 @@ def test_products_in_bfloat16_are_near_those_in_float32(world, clip, vectors, st
     for name, weight in encoder.model.named_parameters():
         product = any(part in name for part in ("self_attn", "mlp", "text_projection"))
         assert weight.dtype == (torch.bfloat16 if product else stored), name
-    assert {w.dtype for n, w in clip.cond_stage_model.named_parameters() if not n.startswith("t5xxl")} == {torch.float32}
+    theirs = clip.cond_stage_model.named_parameters()
+    assert {weight.dtype for name, weight in theirs if not name.startswith("t5xxl")} == {torch.float32}
 
 
 def test_t5_is_neither_copied_nor_needed(world, clip, vectors):
