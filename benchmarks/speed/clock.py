@@ -78,7 +78,11 @@ class Laps:
 
 
 class Steps:
-    """Times the steps of a shape; the trainer calls `finished` after each."""
+    """Times the steps of a shape; the trainer calls `finished` after each.
+
+    The peak counts from before the last of several steps of warm-up: that one takes again what was given back, which
+    costs seconds at true shapes.
+    """
 
     def __init__(self, device: torch.device, shape: Shape):
         self.device, self.warmup, self.total = device, shape.warmup, shape.warmup + shape.timed
@@ -88,7 +92,7 @@ class Steps:
     def finished(self) -> None:
         """Take note of a finished step."""
         self._done += 1
-        if self._done == self.warmup:
+        if self._done == max(1, self.warmup - 1):
             self._held = held(self.device)
             forget_peak(self.device)
         if self._done >= self.warmup:

@@ -146,7 +146,7 @@ def _rows(contestant: Any, options: argparse.Namespace, kind: Kind, device: torc
     cases = [c for c in contestant.cases if not slow or options.stages or options.settings or _asked(options, c)]
     for text in options.shapes or [f"{kind.pixels[0]}x{1 if slow else 2}"]:
         pixels, batch = map(int, text.split("x"))
-        shape = Shape(pixels, batch, *((1, 2) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
+        shape = Shape(pixels, batch, *((2, 3) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
         for stage, setting in cases:
             if setting in (options.settings or [setting]) and stage in (options.stages or [stage]):
                 yield shape, stage, setting
