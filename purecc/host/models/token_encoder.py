@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 from torch import Tensor, nn
@@ -50,7 +51,11 @@ class AnyEncoder:
         _prepare(self.model, clip, self._text, patcher.load_device)
 
     def multiply_in(self, dtype: torch.dtype) -> None:
-        """Have the copy multiply in the type that the base computes in, where the host's float32 would be slow."""
+        """Have the copy multiply in the type that the base computes in, where the host's float32 would be slow.
+
+        It is unloaded first, since the host keeps account of the weights that it has placed.
+        """
+        model_management.unload_model_and_clones(self.patcher)
         multiply_in(self.model, dtype)
         self.patcher.size = 0  # measured anew
 
