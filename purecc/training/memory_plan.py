@@ -169,7 +169,7 @@ def choose(demand: Demand, free: int, count: int | None = None, limit: int | Non
     least = min(range(blocks + 1), key=peak) if count is None else count
     away = demand.away(max(peak(least), demand.each), free)
     room = demand.room(free, away)
-    if demand.each * min(demand.samples, limit or demand.samples) > room:
+    if demand.each * min(demand.samples, limit or demand.samples) > max(0, room):
         limit = max(1, room // demand.each)
     if count is None:
         count = next((n for n in range(blocks + 1) if peak(n) <= room), least)

@@ -93,6 +93,15 @@ def test_what_does_not_fit_with_all_weights_away_that_may_be_is_said():
     assert plan.elsewhere == 6 * 10**12 and plan.needs > plan.has > 0
 
 
+@pytest.mark.parametrize("free", [-3, 1])
+def test_too_little_for_the_state_alone_is_said_too(free):
+    """Of a recipe whose passes all take a gradient, and of another."""
+    for still in ({"samples": 0, "each": 0}, {}):
+        plan = chosen(free, demand(state=5, **still))
+        assert plan.has is not None and plan.needs > plan.has
+        assert plan.pass_limit == (1 if not still else None)
+
+
 def test_a_choice_of_blocks_is_kept_and_weights_stay_away_for_it():
     plan = chosen(40, demand(**LARGE), count=0)
     assert plan.count == 0 and plan.has is None and plan.elsewhere == share(7 * 1.05 + 2)

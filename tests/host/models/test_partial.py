@@ -139,6 +139,27 @@ def test_training_beside_weights_that_are_fetched(given, card, monkeypatch, chec
     assert runs.digest(models.model.model.state_dict()) == before
 
 
+def test_text_encoders_that_change_type_may_be_elsewhere(comfyui, card, tmp_path):
+    """Those of a trained token multiply in bfloat16 like the base: the same text and gradient, bit for bit."""
+    import standin
+
+    models = runs.load(standin.write(tmp_path / "base.safetensors"))
+    dataset = runs.build(models, runs.pictures(2), runs.CAPTIONS[:2])
+    job, before, said = runs.job(layer_wise=False, precision="bfloat16"), runs.state(models), []
+    for fits in (True, False):
+        with runs.assembled(models, dataset, job) as made:
+            encoders, base = card.made[-2:]
+            assert encoders.loaded_size() == (encoders.model_size() if fits else 0)
+            prompting = made.branched.prompting["learner"]
+            (y,) = prompting.conditioner(["a [v] robot on red stripes"])
+            loss = y.context.square().sum() + y.fields[0]["pooled_output"].sum()
+            gradients = torch.autograd.grad(loss, list(prompting.embedding.tokens.values()))
+            said.append((y.context.detach(), y.fields[0]["pooled_output"].detach(), *gradients))
+        card.capacity = base.model_size() + encoders.model_size() // 2
+    assert all(torch.equal(*pair) for pair in zip(*said, strict=True))
+    assert runs.state(models) == before and not any(private.loaded_size() for private in card.made)
+
+
 def test_the_users_lora_is_merged_before_a_part_is_loaded(given, card):
     """It comes with every layer, also with those that are fetched; the user's weights stay."""
     from purecc_pack.purecc.host.models.copies import private_copy, trainable_world
