@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 
 SEED = 3
-METHODS_SHOWN = {"lora-token": "LoRA", "anchored-node": "anchored", "two-stages-late": "PureCC, class images"}
+METHODS_SHOWN = {"lora-token": "LoRA", "anchored-fit": "anchored", "two-stages-late": "PureCC, class images"}
 """By the label of their rows; the title of each column."""
 SIDE, GAP, LINE = 128, 6, 16
 
