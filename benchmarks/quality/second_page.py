@@ -136,7 +136,7 @@ def main() -> None:
     text = [
         "# The second claim\n",
         "Rows of second-claim.jsonl, made by `run.py second-claim`; this page by `second_page.py`. 200 steps, or 100 "
-        f"in each of two stages, or twice as many where it says so. {len(runs.keys)} runs a method; seeds "
+        f"in each of two stages. {len(runs.keys)} runs a method; seeds "
         f"{', '.join(map(str, seeds))}; made on {'; '.join(made)}. Means with 95 % intervals (two-level bootstrap over "
         "sets and seeds).\n",
     ]
