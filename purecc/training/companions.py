@@ -32,9 +32,9 @@ WORDS = (
 """Common things that are no part of another, as a hand is of a person. What a model does not know explains nothing."""
 COPIES = slice(1, None, 2)
 """Which of a reference's noised copies the words are tried on: every second."""
-FIRST_LOOK, LIKELY = slice(3, 4), 4
-"""The copy that all words are tried on first, and how many of them are tried on the others then. Of the companions that
-are found with all, each was among the first three (23 sets)."""
+LIKELY = 4
+"""How many words are tried on them all. Of the companions that are found where every word is, each was among the three
+that seem likely at a first look (23 sets)."""
 LEAST = 0.45
 """Score of a companion that nobody has named."""
 LIKE_THE_CLASS = 0.5
@@ -138,6 +138,11 @@ def beside(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> tuple[list[f
     best = own.max().clamp_min(0)
     there = (of_empty - of_words).flatten(1)[:, own.argmax()]
     return torch.where(there < LIKE_THE_CLASS * best, alone, 0.0).tolist(), float(best)
+
+
+def first_look(samples: int) -> slice:
+    """Return which of so many copies, two or more, all words are tried on first: the less noisy of the middle two."""
+    return slice(samples // 2 - 1, samples // 2)
 
 
 def explained_alone(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> Tensor:

@@ -39,15 +39,16 @@ def test_errors_are_those_of_the_masks_noised_copies_blurred():
         assert torch.equal(asked[-1], x_t[COPIES].repeat(2, 1, 1, 1))
 
 
-def test_a_first_look_is_at_one_of_the_same_copies():
-    from purecc_pack.purecc.training.companions import COPIES, FIRST_LOOK, errors
+def test_a_first_look_is_at_one_of_the_copies():
+    from purecc_pack.purecc.training.companions import COPIES, errors, first_look
     from purecc_pack.purecc.training.concept_masks import SAMPLES, noised
 
     base = Base({"a cup": STAR, "": CUP + STAR})
-    errors(base, LATENTS[:1], ["a cup", ""], copies=FIRST_LOOK)
+    errors(base, LATENTS[:1], ["a cup", ""], copies=first_look(SAMPLES))
     ((x_t, _, _),) = noised(LATENTS[:1], 0, base.field.device)
-    assert torch.equal(base.asked[0][-1], x_t[FIRST_LOOK].repeat(2, 1, 1, 1))
-    assert {*range(SAMPLES)[FIRST_LOOK]} < {*range(SAMPLES)[COPIES]}
+    assert torch.equal(base.asked[0][-1], x_t[first_look(SAMPLES)].repeat(2, 1, 1, 1))
+    assert {*range(SAMPLES)[first_look(SAMPLES)]} < {*range(SAMPLES)[COPIES]}
+    assert all(len(range(n)[first_look(n)]) == 1 for n in range(2, 9))
 
 
 def test_words_that_explain_most_in_most_references_are_likely():

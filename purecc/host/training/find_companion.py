@@ -49,7 +49,8 @@ class Explaining:
         words = list(self.prompts)
         if len(words) <= companions.LIKELY:
             return words
-        looks = [self.errors(latents, words, companions.FIRST_LOOK)[0] for latents in images]
+        copy = companions.first_look(concept_masks.SAMPLES)
+        looks = [self.errors(latents, words, copy)[0] for latents in images]
         return companions.likely(words, [companions.explained_alone(e[0], e[1], e[2:]) for e in looks])
 
     def errors(self, latents: Tensor, words: Sequence[str], copies: slice = companions.COPIES) -> Tensor:

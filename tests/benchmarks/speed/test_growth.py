@@ -125,7 +125,7 @@ def test_small_runs(comfyui, tmp_path):
     first, again, same, other, own = found[2:]
     assert set(first["parts"]) == parts and first["cpu"] == pytest.approx(sum(first["parts"].values()))
     assert [r["drawn"] for r in (again, own)] == [0, 1]  # the pool alone
-    assert first["drawn"] - 1 == same["drawn"] == other["drawn"] == 2  # a mask and what stands beside it
+    assert first["drawn"] - 1 == same["drawn"] == other["drawn"] == 3  # a mask, and two looks at what stands beside
     assert "sample_pool" not in again["parts"]
     (tmp_path / "growth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found), encoding="utf-8")
     growth.main(["--page", "--rows", str(tmp_path / "growth.jsonl")])

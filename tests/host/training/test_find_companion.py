@@ -65,7 +65,7 @@ def test_it_is_named_and_left_out(tiny, scenes):
 
 
 def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, monkeypatch):
-    from purecc_pack.purecc.training import companions
+    from purecc_pack.purecc.training import companions, concept_masks
 
     seen, errors = [], companions.errors
 
@@ -76,7 +76,8 @@ def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, mo
     monkeypatch.setattr(companions, "errors", watched)
     found = masked(tiny, scenes)
     words = len(companions.companion_prompts("cup"))
-    assert seen == [(words, companions.FIRST_LOOK)] * 3 + [(companions.LIKELY, companions.COPIES)] * 3
+    first = companions.first_look(concept_masks.SAMPLES)
+    assert seen == [(words, first)] * 3 + [(companions.LIKELY, companions.COPIES)] * 3
     monkeypatch.setattr(companions, "LIKELY", words)
     all_tried = masked(tiny, scenes)
     assert all_tried.companion == found.companion == "star"
