@@ -3,7 +3,7 @@
     COMFYUI_PATH=... python benchmarks/speed/growth.py [--only memory batch steps references second]
     COMFYUI_PATH=... python benchmarks/speed/growth.py --page          # results/growth.md and its plots
 
-Every row is a run of its own with *anchored* as the node has it (places said, companions left out, the node's pool
+Every row is a run of its own with *anchored* as the node has it (its rules for places, companions and sizes, its pool
 prompts), by the function that the nodes call, on one thread. Drift and samples are left out. Rows are written as they
 are measured; the page shows the last of each.
 """
@@ -54,7 +54,7 @@ from purecc_pack.tiny_world.scenes import SIZE, Scene, draw  # noqa: E402
 from speed import growth_page  # noqa: E402
 from speed.growth_watch import Watch  # noqa: E402
 
-METHOD = METHODS["anchored-node"]
+METHOD = METHODS["anchored-fit"]
 ROWS = HERE / "results" / "growth.jsonl"
 THING, OTHER = "umbrella", "boat"
 SEEDS = (201, 202, 203, 204)
@@ -182,7 +182,7 @@ class Growth:
 
 def _job(pool: PoolSpec, cache: bool, **loop: int) -> Job:
     """Return the node's job at the rates that were measured for the embedded base."""
-    rank = Budget.rank
+    rank, own = Budget.rank, METHOD.references
     settings: dict[str, Any] = {"batch": Budget.batch, "warmup": 10, **loop}
     return Job(
         "growth",
@@ -192,7 +192,7 @@ def _job(pool: PoolSpec, cache: bool, **loop: int) -> Job:
         embedding=EmbeddingSpec(METHOD.input_token, METHOD.layer_wise),
         memory=MemorySpec(cache=cache),
         pool=pool,
-        references=ReferenceSpec(METHOD.references.places, words_tried(METHOD.references.companion)),
+        references=ReferenceSpec(own.places, words_tried(own.companion), own.size),
     )
 
 

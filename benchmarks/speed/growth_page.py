@@ -33,9 +33,9 @@ TIMES = {
 }
 """Title, what grows, and what is timed."""
 INTRODUCTION = """`benchmarks/speed/growth.py` measures and writes this page: the embedded base, *anchored* as the node
-has it (places said, companions left out), its 48 pool images and prompts, batch 4 and five references unless a table
-says otherwise, one thread, drift and samples left out. Each row is a run of its own, by the function that the nodes
-call. CPU seconds are those that the process worked; wall seconds also hold what else ran on the machine."""
+has it (its rules for places, companions and sizes), its 48 pool images and prompts, batch 4 and five references unless
+a table says otherwise, one thread, drift and samples left out. Each row is a run of its own, by the function that the
+nodes call. CPU seconds are those that the process worked; wall seconds also hold what else ran on the machine."""
 LINE = """The line a + b x has the least sum of squared deviations in parts of the values, and is fitted to CPU
 seconds. *Off* is the distance of a value from the line, in parts of the value."""
 KEYS = """Masks are kept by base, image, caption and class word; what is found of companions by base, image and class

@@ -23,6 +23,8 @@ the benchmark has been run on a CPU at small size, whose figures tell nothing ab
 COUNTED = """Weights and a fused attention's map are not among what is saved. "Both" are the passes of L_CC and of
 v_original, where that takes a gradient. The passes through CLIP that a trained token asks for are not counted. Of
 *anchored* a reference that anchors a sample, which is one in two, goes through the base once for both of its passes."""
+ON_A_PROCESSOR = """Ours and others did not have the same memory here, so what is set beside others may not hold: [freed
+memory](#freed-memory)."""
 SMALL = "Small shapes: this shows that the benchmark runs. **No figure of it is a claim.**"
 
 
@@ -56,6 +58,7 @@ def tables(rows: Sequence[Row]) -> str:
         versions = ", ".join(f"{k} {v}" for k, v in own[-1]["about"].items() if k != "device")
         line = f"{versions}; a large matrix product reaches {own[-1]['ceiling']:.4g} TFLOP/s."
         out += [f"## Measured: {device}, {size}\n{line}{f' {SMALL}' * (size == 'small')}"]
+        out += [ON_A_PROCESSOR] * (device.startswith("CPU") and size != "small")
         out += [_table(("what", "measured", "target", ""), targets(own))]
         head = ("shape", "stage", "who", "type", "s", "TFLOP/s", "of the ceiling", "GiB", "GiB of context", "remarks")
         out += [_table(head, map(_timed, (r for r in own if r["who"] != "accuracy")))]
