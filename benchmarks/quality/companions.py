@@ -26,7 +26,7 @@ ALONE, MIXED = "none", "another in each"
 
 def sets() -> Iterator[tuple[str, str, tuple]]:
     """Yield (thing, companion or ALONE or MIXED, scenes)."""
-    from purecc_pack.purecc.training.companions import WORDS
+    from purecc_pack.purecc.training.common_things import WORDS
     from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
     from purecc_pack.tiny_world.individuals import CONCEPT, INDIVIDUALS
     from purecc_pack.tiny_world.scenes import Scene

@@ -20,21 +20,20 @@ from ..method.maps import blur
 from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
+from .common_things import WORDS
 from .concept_masks import noised
 
 LEAVE_OUT, KEEP = "leave out", "keep"
 CHOICES = (LEAVE_OUT, KEEP)
 """What is done about a companion: it is taken out of the masks, or learned with the concept."""
-WORDS = (
-    *("person", "dog", "cat", "house", "tree", "car", "boat", "cup", "bottle", "chair", "table", "flower"),
-    *("ball", "fish", "star", "heart"),
-)
-"""Common things that are no part of another, as a hand is of a person. What a model does not know explains nothing."""
 COPIES = slice(1, None, 2)
-"""Which of a reference's noised copies the words are tried on: every second."""
+"""Which of a reference's noised copies likely words are tried on: every second."""
+LOOKED_AT = 3
+"""How many references all words are tried on first, each noised once."""
 LIKELY = 4
-"""How many words are tried on them all. Of the companions that are found where every word is, each was among the three
-that seem likely at a first look (23 sets)."""
+"""How many words are tried on all references and more copies."""
+PROMISING = 0.3
+"""What the likeliest word explains at that look, in parts of what the class explains, that a closer look is worth."""
 LEAST = 0.45
 """Score of a companion that nobody has named."""
 LIKE_THE_CLASS = 0.5
@@ -150,16 +149,24 @@ def explained_alone(of_class: Tensor, of_empty: Tensor, of_words: Tensor) -> Ten
     return torch.minimum(of_class - of_words, of_empty - of_words).flatten(1).amax(1).clamp_min(0)
 
 
-def likely(words: Sequence[str], explained: Sequence[Tensor]) -> list[str]:
-    """Return the `LIKELY` words that explain most in the median over the references, in their order.
+def looked_at(count: int) -> list[int]:
+    """Return which of so many references all words are tried on first: `LOOKED_AT` at most, spread over them."""
+    return sorted({round(k * (count - 1) / (LOOKED_AT - 1)) for k in range(LOOKED_AT)})
+
+
+def likely(words: Sequence[str], looks: Sequence[Tensor], least: float = PROMISING) -> list[str]:
+    """Return the `LIKELY` words that explain most in the mean over references, in their order; none if that is little.
 
     Args:
         words: K of them.
-        explained: by each reference, [K], as `explained_alone` gives it.
+        looks: errors of the class prompt, the empty one and the words' at each reference, [2 + K, H, W].
+        least: what the best explains at least, in parts of what the class explains.
     """
-    score = dict(zip(words, torch.stack(list(explained)).median(0).values.tolist(), strict=True))
+    explained = torch.stack([explained_alone(of[0], of[1], of[2:]) for of in looks]).sum(0)
+    of_class = sum(float((of[1] - of[0]).max().clamp_min(0)) for of in looks)
+    score = dict(zip(words, explained.tolist(), strict=True))
     best = sorted(words, key=lambda word: -score[word])[:LIKELY]
-    return [word for word in words if word in best]
+    return [word for word in words if word in best] if score[best[0]] >= least * of_class else []
 
 
 def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float], least: float = LEAST) -> str:

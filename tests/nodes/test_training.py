@@ -49,7 +49,7 @@ def test_pure_learning_runs_the_chosen_method(models, dataset, extractor, case):
 def test_advanced_inputs_reach_the_loop(comfyui):
     from purecc_pack.nodes.settings import fields
     from purecc_pack.nodes.training import STAGE_1
-    from purecc_pack.purecc.training.companions import WORDS
+    from purecc_pack.purecc.training.common_things import WORDS
 
     values = {
         "name": "n",
@@ -200,7 +200,7 @@ def test_plot_loss_graph_and_training_curves_take_the_losses(models, dataset, ex
 
 def test_a_companion_is_named_by_words_between_commas(comfyui):
     from purecc_pack.nodes.place_settings import companion_of
-    from purecc_pack.purecc.training.companions import WORDS
+    from purecc_pack.purecc.training.common_things import WORDS
 
     assert companion_of({}) == companion_of({"companion_words": " , "}) == WORDS
     assert companion_of({"companion_words": " beach  ball, dog,,dog"}) == ("beach ball", "dog")

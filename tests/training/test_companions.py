@@ -51,12 +51,37 @@ def test_a_first_look_is_at_one_of_the_copies():
     assert all(len(range(n)[first_look(n)]) == 1 for n in range(2, 9))
 
 
-def test_words_that_explain_most_in_most_references_are_likely():
-    from purecc_pack.purecc.training.companions import LIKELY, likely
+def test_words_that_explain_most_are_likely_if_that_is_enough():
+    from purecc_pack.purecc.training.companions import LIKELY, PROMISING, likely
 
     words = list("abcdefg")
-    seen = [[0, 9, 5, 4, 3, 2, 1], [0, 0, 5, 4, 3, 2, 1], [9, 0, 0, 4, 3, 2, 1]]
-    assert LIKELY == 4 and likely(words, [torch.tensor(s) for s in seen]) == ["c", "d", "e", "f"]
+    explained = torch.tensor([[0, 9, 5, 4, 3, 2, 1], [0, 0, 5, 4, 3, 2, 1], [2, 0, 0, 4, 3, 2, 1]]).float()
+
+    def looks(of_class):
+        """The class explains so much of each reference, each word what it explains beyond the class."""
+        of_empty = torch.full((3, 1, 1, 1), 20.0)
+        own = of_empty - of_class
+        return list(torch.cat([own, of_empty, own - explained[:, :, None, None]], dim=1))
+
+    most = 4.0  # d explains it of every reference
+    assert LIKELY == 4 and likely(words, looks(1.0)) == ["b", "c", "d", "e"]
+    assert likely(words, looks(most / PROMISING - 0.1)) and not likely(words, looks(most / PROMISING + 0.1))
+    assert likely(words, looks(20.0), least=0.0) == ["b", "c", "d", "e"]
+
+
+def test_a_first_look_is_at_a_few_references_spread_over_all():
+    from purecc_pack.purecc.training.companions import looked_at
+
+    assert [looked_at(n) for n in (1, 2, 3, 4, 5, 20)] == [[0], [0, 1], [0, 1, 2], [0, 2, 3], [0, 2, 4], [0, 10, 19]]
+
+
+def test_common_words_are_prompts_of_their_own():
+    from purecc_pack.purecc.training.common_things import WORDS
+    from purecc_pack.purecc.training.companions import companion_prompts
+
+    prompts = companion_prompts("robot")
+    assert len(WORDS) == len({word.lower() for word in WORDS}) == len({*prompts.values()})
+    assert (prompts["umbrella"], prompts["pair of scissors"]) == ("an umbrella", "a pair of scissors")
 
 
 def test_a_word_counts_by_what_it_alone_explains():
@@ -129,7 +154,8 @@ def test_halves_of_one_thing_are_not_two_things():
 
 
 def test_words_of_the_class_are_not_tried():
-    from purecc_pack.purecc.training.companions import WORDS, companion_prompts
+    from purecc_pack.purecc.training.common_things import WORDS
+    from purecc_pack.purecc.training.companions import companion_prompts
 
     assert companion_prompts("Dog").keys() == companion_prompts("toy dog").keys() == {*WORDS} - {"dog"}
     assert companion_prompts("robot")["ball"] == "a ball"
@@ -147,7 +173,8 @@ def test_a_word_for_the_concept_or_a_part_of_it_is_no_companion():
 
 
 def test_the_words_that_are_tried_are_the_users_or_common_ones():
-    from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT, WORDS, described, words_tried
+    from purecc_pack.purecc.training.common_things import WORDS
+    from purecc_pack.purecc.training.companions import KEEP, LEAVE_OUT, described, words_tried
 
     tried = [words_tried(LEAVE_OUT), words_tried(LEAVE_OUT, ["umbrella", "kite", "umbrella"]), words_tried(KEEP, ["a"])]
     assert tried == [WORDS, ("umbrella", "kite"), ()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,10 +61,13 @@ class PromptCache:
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode the texts that are not cached yet."""
-        for text in dict.fromkeys(texts):
-            if text not in self._known:
-                other = None if has_marker(text) else self._plain
-                self._known[text] = self._encode(text) if other is None else other.entry(text)
+        for text in texts:
+            self.entry(text)
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """Free what texts take; they cannot be asked for until they are prepared again."""
+        for text in texts:
+            self._known.pop(text, None)
 
     def close(self) -> None:
         """Release the user's CLIP; until it is opened again only cached texts are available."""
@@ -73,12 +76,15 @@ class PromptCache:
 
     @property
     def known(self) -> dict[str, Conditioning]:
-        """The conditioning of every cached text."""
+        """The conditioning of every text of its own that is cached."""
         return {text: y for text, (_, y) in self._known.items()}
 
     def entry(self, text: str) -> tuple[dict[str, list], Conditioning]:
         """Return the host's tokens of a text and its conditioning."""
-        self.prepare([text])
+        if self._plain is not None and not has_marker(text):
+            return self._plain.entry(text)
+        if text not in self._known:
+            self._known[text] = self._encode(text)
         return self._known[text]
 
     def tokens(self, text: str) -> dict[str, list]:

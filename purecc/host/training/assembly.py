@@ -72,6 +72,10 @@ class Assembly:
             self.loader.load()
             self.branches.place()
 
+    def forget_search(self, dataset: ConceptDataset, job: Job) -> None:
+        """Free the texts that were read to find the masks of a dataset, as it was before, and that no step needs."""
+        self.prompts.forget({*_of_search(dataset, job)} - {*_of_steps(dataset, job)})
+
     def read(self, texts: Iterable[str]) -> None:
         """Encode further texts with the user's CLIP, and load the private copies again.
 
@@ -178,14 +182,24 @@ def _trains_token(clip: CLIP, cache: PromptCache, job: Job) -> bool:
 
 def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
     """Return every text that the job encodes."""
+    return [*_of_steps(dataset, job), *_of_search(dataset, job)]
+
+
+def _of_search(dataset: ConceptDataset, job: Job) -> list[str]:
+    """Return the prompts of what is looked for beside the concept, which nothing needs once the masks are found."""
+    if not (job.recipe.needs_mask and dataset.lacks_masks):
+        return []
+    return list(companion_prompts(dataset.class_word, job.references.companion).values())
+
+
+def _of_steps(dataset: ConceptDataset, job: Job) -> list[str]:
+    """Return every other text."""
     texts = ["", *job.watch.drift_prompts]
     texts += chain(*preview_texts(job.watch.sample_prompts, dataset.items[0].texts))
     if job.recipe.needs_pool:
         texts += job.pool.prompts
     if job.recipe.needs_text("class"):
         texts.append(class_prompt(dataset.class_word))
-    if job.recipe.needs_mask and dataset.lacks_masks:
-        texts += companion_prompts(dataset.class_word, job.references.companion).values()
     if job.recipe.needs_class_images:
         texts += [text for t in class_texts(dataset, job.pool.captions) for text in (t.complete, t.base, t.target)]
     for item in dataset.items:

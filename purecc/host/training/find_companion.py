@@ -11,6 +11,7 @@ from torch import Tensor
 from ...adapters.adapter import fingerprint
 from ...text.texts import class_prompt
 from ...training import companions, concept_masks
+from ...training.common_things import WORDS
 from ...training.dataset import ConceptItem
 from .assembly import Assembly
 from .drawn_cache import BaseDraws
@@ -31,7 +32,7 @@ class Explaining:
 
     assembly: Assembly
     class_word: str
-    words: tuple[str, ...] = companions.WORDS
+    words: tuple[str, ...] = WORDS
     draws: BaseDraws | None = None
 
     @property
@@ -40,18 +41,18 @@ class Explaining:
         return companions.companion_prompts(self.class_word, self.words)
 
     @property
-    def least(self) -> float:
-        """Score of a companion; 0 for what the user names, since it is there."""
-        return companions.LEAST if self.words == companions.WORDS else 0.0
+    def named(self) -> bool:
+        """Whether the user has named what is there."""
+        return self.words != WORDS
 
     def likely(self, images: Sequence[Tensor]) -> list[str]:
-        """Return the words that are worth a closer look at images [1, C, h, w], all where there are few."""
+        """Return the words that are worth a closer look at images [1, C, h, w]: all where there are few."""
         words = list(self.prompts)
         if len(words) <= companions.LIKELY:
             return words
         copy = companions.first_look(concept_masks.SAMPLES)
-        looks = [self.errors(latents, words, copy)[0] for latents in images]
-        return companions.likely(words, [companions.explained_alone(e[0], e[1], e[2:]) for e in looks])
+        looks = [self.errors(images[k], words, copy)[0] for k in companions.looked_at(len(images))]
+        return companions.likely(words, looks, 0.0 if self.named else companions.PROMISING)
 
     def errors(self, latents: Tensor, words: Sequence[str], copies: slice = companions.COPIES) -> Tensor:
         """Return the errors of class prompt, empty prompt and words for a reference [V, C, h, w], [V, 2 + K, h, w]."""
@@ -80,10 +81,13 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     """
     images = [item.latents[:1] for item in items]  # without their variants
     words = explaining.likely(images)
+    if not words:
+        return list(items), ""
     errors = [explaining.errors(image, words) for image in images]
     seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]
     explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
-    word = companions.companion(explained, [of_class for _, of_class in seen], explaining.least)
+    least = 0.0 if explaining.named else companions.LEAST
+    word = companions.companion(explained, [of_class for _, of_class in seen], least)
     if not word:
         return list(items), ""
     at = 2 + words.index(word)

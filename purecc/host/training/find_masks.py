@@ -13,7 +13,8 @@ from ...method.anchored import AnchoredLearning
 from ...sheets.mask_overlay import overlay
 from ...text.texts import class_prompt
 from ...training import concept_masks
-from ...training.companions import WORDS, companion_prompts
+from ...training.common_things import WORDS
+from ...training.companions import companion_prompts
 from ...training.concept_masks import concept_mask
 from ...training.dataset import ConceptDataset
 from ..messages import Message, Phase

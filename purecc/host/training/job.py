@@ -11,7 +11,8 @@ from ...method.path import NATIVE, FlowPath
 from ...method.recipe import Recipe
 from ...network.lora import AUTO, LoraSpec, lora_bytes
 from ...training.class_images import GROUNDS, STYLES, ClassCaption, class_captions
-from ...training.companions import WORDS, companion_prompts
+from ...training.common_things import WORDS
+from ...training.companions import companion_prompts
 from ...training.dataset import ConceptDataset
 from ...training.drift import affordable
 from ...training.parallel import Ranks

@@ -142,6 +142,7 @@ def prepared(
             if note := companion_note(masked):
                 listener.note(note)
             ordered = fitted(assembly, dataset, masked, job, listener, draws).by_content()
+            assembly.forget_search(dataset, job)
         items = tuple(replace(i, latents=assembly.field.latents_in(i.latents)) for i in ordered.items)
         scaled = replace(ordered, items=items)
         pool = draw_pool(assembly, scaled, job, listener.phase, draws) if job.recipe.needs_pool else ()

@@ -27,15 +27,21 @@ def scenes():
     return [Scene("cup", "red", position=p, background=b, seed=k, **fixed) for k, (p, b) in enumerate(places)]
 
 
-def masked(tiny, scenes, **values):
+def references(tiny, scenes):
     from purecc_pack.purecc.host.data.image_tensors import from_pil
-    from purecc_pack.purecc.host.training.find_masks import find_masks
     from purecc_pack.tiny_world.scenes import draw
 
     with torch.inference_mode():
         images = [from_pil(draw(scene)) for scene in scenes]
-        captions = [f"a [v] cup on {scene.background}" for scene in scenes]
-        dataset = runs.build(tiny, images, captions, class_word="cup", resolution=96)
+        captions = [f"a [v] {scene.thing} on {scene.background}" for scene in scenes]
+        return runs.build(tiny, images, captions, class_word=scenes[0].thing, resolution=96)
+
+
+def masked(tiny, scenes, **values):
+    from purecc_pack.purecc.host.training.find_masks import find_masks
+
+    dataset = references(tiny, scenes)
+    with torch.inference_mode():
         return find_masks(tiny, dataset, runs.Quiet().phase, **values)
 
 
@@ -77,7 +83,7 @@ def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, mo
     found = masked(tiny, scenes)
     words = len(companions.companion_prompts("cup"))
     first = companions.first_look(concept_masks.SAMPLES)
-    assert seen == [(words, first)] * 3 + [(companions.LIKELY, companions.COPIES)] * 3
+    assert seen == [(words, first)] * companions.LOOKED_AT + [(companions.LIKELY, companions.COPIES)] * 3
     monkeypatch.setattr(companions, "LIKELY", words)
     all_tried = masked(tiny, scenes)
     assert all_tried.companion == found.companion == "star"
@@ -86,15 +92,47 @@ def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, mo
     assert seen[6:] == [(words, companions.COPIES)] * 3
 
 
-def test_a_thing_that_no_common_word_names_is_left_out_by_the_users_word(tiny, scenes):
+@pytest.mark.parametrize(("shown", "colour", "own"), [("umbrella", "purple", ()), ("robot", "blue", ("tree", "robot"))])
+def test_a_thing_is_left_out_by_a_common_word_or_by_the_users(tiny, scenes, shown, colour, own):
     from purecc_pack.purecc.host.training.find_masks import remarks
+    from purecc_pack.purecc.training.common_things import WORDS
 
-    shown = [replace(scene, companion="umbrella", companion_colour="purple") for scene in scenes]
-    kept, told = masked(tiny, shown, companion=()), masked(tiny, shown, companion=("tree", "umbrella"))
-    assert (told.companion, told.missed) == ("umbrella", ())
-    assert covered(told, shown, 1) > 0.75
-    assert covered(told, shown, 2) < 0.6 * covered(kept, shown, 2)
-    assert remarks(told)[1].startswith("Most images show another thing beside the cup: umbrella.")
+    assert (shown in WORDS) == (not own)
+    beside = [replace(scene, companion=shown, companion_colour=colour) for scene in scenes]
+    kept, parted = masked(tiny, beside, companion=()), masked(tiny, beside, companion=own or WORDS)
+    assert (parted.companion, parted.missed) == (shown, ())
+    assert covered(parted, beside, 1) > 0.75
+    assert covered(parted, beside, 2) < 0.6 * covered(kept, beside, 2)
+    assert remarks(parted)[1].startswith(f"Most images show another thing beside the cup: {shown}.")
+
+
+def test_where_nothing_is_likely_there_is_no_closer_look(tiny, scenes, monkeypatch):
+    from purecc_pack.purecc.training import companions
+
+    looks, errors = [], companions.errors
+
+    def watched(*given, copies, **named):
+        looks.append(copies)
+        return errors(*given, copies=copies, **named)
+
+    alone = [replace(scene, thing="house", companion="", companion_colour="") for scene in scenes]
+    monkeypatch.setattr(companions, "errors", watched)
+    assert not masked(tiny, alone).companion
+    assert len(looks) == companions.LOOKED_AT and companions.COPIES not in looks
+
+
+def test_the_words_are_forgotten_once_the_masks_are_found(tiny, scenes):
+    """But for those that steps need, too."""
+    from purecc_pack.purecc.host.training.session import prepared
+    from purecc_pack.purecc.method.anchored import AnchoredLearning
+    from purecc_pack.purecc.training.companions import companion_prompts
+
+    watched = {"sample_prompts": ("a cat",), "sample_every": 1, "drift_prompts": ("a dog",), "drift_every": 1}
+    job = runs.job(recipe=AnchoredLearning(), pool_images=1, **watched)
+    with torch.inference_mode(), prepared(tiny, references(tiny, scenes[:1]), job, runs.Quiet()) as session:
+        known = session.assembly.prompts.known
+    assert {*companion_prompts("cup").values()} & known.keys() == {"a cat", "a dog"}
+    assert {"", "a cup", "a cup on sand"} <= known.keys()
 
 
 def test_a_thing_that_the_user_names_and_nobody_finds_is_said(tiny, scenes):
