@@ -32,8 +32,9 @@ def companion_words_input(begin: str) -> io.Input:
         default="",
         optional=True,
         advanced=True,
-        tooltip=f"{begin} stands beside the concept, in words of a prompt: umbrella. Of several, separated by commas, "
-        "the one that fits best is left out. Empty: ninety common things are tried, and left out only if it is clear.",
+        tooltip=f"{begin} stands beside the concept, in words of a prompt: garden gnome. Of several, separated by "
+        "commas, the one that fits best is left out. Empty: ninety common things are tried, and left out only if it is "
+        "clear.",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import torch
@@ -17,6 +18,12 @@ from speed.clock import Measured, Parts, Steps, forget_peak
 from speed.setup import Setup, Shape
 
 _TYPES = {torch.bfloat16: "bf16", torch.float32: "fp32"}
+OnStep = Callable[[], None]
+OnBegin = Callable[[Any], None]
+
+
+def _nothing(guider: Any) -> None:
+    pass
 
 
 class HostNode:
@@ -46,11 +53,12 @@ class HostNode:
             return name, found
         return f"{name}, checkpointed", self._run(bypass, shape, checkpointing=True)
 
-    def _run(self, bypass: bool, shape: Shape, checkpointing: bool) -> Measured:
-        device, dtype = self._setup.device, _TYPES[self._setup.kind.dtype]
-        steps, parts = Steps(device, shape), Parts(device)
-        dtypes: list[torch.dtype] = []
-        values = {"model": self._models.model, "batch_size": shape.batch, "steps": steps.total, "seed": 0}
+    def train(
+        self, bypass: bool, shape: Shape, on_step: OnStep, checkpointing: bool = False, begun: OnBegin = _nothing
+    ) -> None:
+        """Run the node for as many steps as the shape has; `begun` is called before the first, `on_step` after each."""
+        dtype, total = _TYPES[self._setup.kind.dtype], shape.warmup + shape.timed
+        values = {"model": self._models.model, "batch_size": shape.batch, "steps": total, "seed": 0}
         values |= {"grad_accumulation_steps": 1, "learning_rate": 1e-4, "rank": 4, "optimizer": "AdamW"}
         values |= {"loss_function": "MSE", "algorithm": "LoRA", "training_dtype": dtype, "lora_dtype": dtype}
         values |= {"gradient_checkpointing": checkpointing, "checkpoint_depth": 2, "offloading": False}
@@ -61,11 +69,21 @@ class HostNode:
             )
         }
         given = {"latents": [latent], "positive": self._positive, **{k: [v] for k, v in values.items()}}
+        with _watched(on_step, begun), torch.inference_mode():
+            nodes_train.TrainLoraNode.execute(**given)
+
+    def _run(self, bypass: bool, shape: Shape, checkpointing: bool) -> Measured:
+        device = self._setup.device
+        steps, parts = Steps(device, shape), Parts(device)
+        dtypes: list[torch.dtype] = []
+
+        def begun(guider) -> None:
+            parts.begin("")
+            dtypes.append(guider.inner_model.get_dtype_inference())
 
         def work() -> None:
             parts.begin("set up")
-            with _watched(steps, parts, dtypes), torch.inference_mode():
-                nodes_train.TrainLoraNode.execute(**given)
+            self.train(bypass, shape, steps.finished, checkpointing, begun)
 
         try:
             return replace(steps.measured(work), parts=parts.seconds, dtype=next(iter(dtypes), None))
@@ -76,15 +94,14 @@ class HostNode:
 
 
 @contextmanager
-def _watched(steps: Steps, parts: Parts, dtypes: list[torch.dtype]) -> Iterator[None]:
-    """Tell when the set-up is over, what the node computes in, and of its steps."""
+def _watched(on_step: OnStep, begun: OnBegin) -> Iterator[None]:
+    """Tell when the set-up is over, with the guider, and of the node's steps."""
     sample = nodes_train.TrainSampler.sample
 
-    def begun(self, guider, *args, **options):
-        parts.begin("")
-        dtypes.append(guider.inner_model.get_dtype_inference())
-        self.optimizer.register_step_post_hook(lambda *_: steps.finished())
+    def sampled(self, guider, *args, **options):
+        begun(guider)
+        self.optimizer.register_step_post_hook(lambda *_: on_step())
         return sample(self, guider, *args, **options)
 
-    with mock.patch.object(nodes_train.TrainSampler, "sample", begun):
+    with mock.patch.object(nodes_train.TrainSampler, "sample", sampled):
         yield

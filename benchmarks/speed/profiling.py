@@ -1,8 +1,10 @@
 """Show where the time of a step goes, by kind of operation: results/profile.md.
 
+    export MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_MMAP_THRESHOLD_=33554432
     COMFYUI_PATH=... python benchmarks/speed/profiling.py [--stages "plain LoRA, all blocks"] [--small]
 
-The second step of a run of ours, as `run.py` makes it, under PyTorch's profiler.
+A step of a run of ours, and of TrainLoraNode in bypass mode, as `run.py` makes them, under PyTorch's profiler. The two
+variables have glibc keep freed memory: what a process pays for new pages is not any operation's.
 """
 
 from __future__ import annotations
@@ -27,24 +29,29 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from speed import clock, counting  # noqa: E402
+from speed.host_node import HostNode  # noqa: E402
 from speed.kind import Kind  # noqa: E402
 from speed.names import ALL_BLOCKS, AS_RELEASED  # noqa: E402
 from speed.ours import Listener, Ours  # noqa: E402
 from speed.sd3 import SHORT_T5, SMALL  # noqa: E402
-from speed.setup import Setup  # noqa: E402
+from speed.setup import Setup, Shape  # noqa: E402
 from speed.stages import CONFIGURATIONS, STAGES  # noqa: E402
 
 KINDS: dict[str, Sequence[str]] = {
-    "products of matrices": ("mm", "bmm", "linear", "convolution"),
-    "attention": ("attention",),
+    "attention": ("attention", "bmm", "softmax"),
+    "products of matrices": ("mm", "linear", "convolution"),
     "casts and copies": ("copy_", "_to_copy", "clone", "cat", "contiguous", "fill_", "zero_"),
     "norms": ("norm",),
     "activations": ("gelu", "silu", "sigmoid"),
     "sums, products and the like": ("add", "mul", "sum", "sub", "div", "pow", "mean", "neg"),
 }
-"""What the names of operations hold, the first that fits; what fits nowhere is "the rest"."""
+"""What the names of operations hold, the first that fits; what fits nowhere is "the rest". These networks multiply
+batches of matrices and take softmax in attention alone."""
 REST = "the rest"
 MANY = 12
+WARMUP = 3
+"""Steps before the one that is profiled: new pages are taken in these."""
+HOSTS = "TrainLoraNode, bypass"
 
 
 class Operation(NamedTuple):
@@ -68,20 +75,45 @@ def by_kind(operations: Iterable[Operation]) -> dict[str, float]:
     return out
 
 
-def second_step(ours: Ours, stage: str, pixels: int) -> tuple[float, list[Operation]]:
-    """Return the seconds of the second step of a run with one sample a step, and its operations."""
-    profiler = profile(activities=[ProfilerActivity.CPU])
-    ends: list[float] = []
+class Watch:
+    """Profiles the step after `WARMUP` others; `finished` is called after each, with whatever the caller gives."""
 
-    def on_step(step) -> None:
-        ends.append(time.perf_counter())
-        profiler.__enter__() if len(ends) == 1 else profiler.__exit__(None, None, None)
+    def __init__(self) -> None:
+        self._profiler = profile(activities=[ProfilerActivity.CPU])
+        self._ends: list[float] = []
 
-    listener = Listener(ours.setup.device, on_step)
-    dataset, _ = ours.dataset(pixels)
-    ours.run(stage, CONFIGURATIONS["fast"], dataset, listener, ours.theta1(stage), steps=2, batch=1)
-    found = [Operation(e.key, e.count, e.self_cpu_time_total / 1e6) for e in profiler.key_averages()]
-    return ends[1] - ends[0], [operation for operation in found if operation.seconds > 0]
+    def finished(self, *_: object) -> None:
+        """Take note of a finished step."""
+        self._ends.append(time.perf_counter())
+        if len(self._ends) == WARMUP:
+            self._profiler.__enter__()
+        elif len(self._ends) == WARMUP + 1:
+            self._profiler.__exit__(None, None, None)
+
+    @property
+    def found(self) -> tuple[float, list[Operation]]:
+        """The seconds of the step, and its operations."""
+        each = [Operation(e.key, e.count, e.self_cpu_time_total / 1e6) for e in self._profiler.key_averages()]
+        return self._ends[WARMUP] - self._ends[WARMUP - 1], [operation for operation in each if operation.seconds > 0]
+
+
+def of_ours(setup: Setup, stages: Sequence[str]) -> dict[str, tuple[float, list[Operation]]]:
+    """Return the seconds of a step of each stage with one sample, and its operations."""
+    ours, out = Ours(setup), {}
+    for stage in stages:
+        watch = Watch()
+        dataset, _ = ours.dataset(setup.kind.pixels[0])
+        listener, theta1 = Listener(setup.device, watch.finished), ours.theta1(stage)
+        ours.run(stage, CONFIGURATIONS["fast"], dataset, listener, theta1, steps=WARMUP + 1, batch=1)
+        out[stage] = watch.found
+    return out
+
+
+def of_host(setup: Setup) -> tuple[float, list[Operation]]:
+    """Return the same of TrainLoraNode in bypass mode."""
+    watch = Watch()
+    HostNode(setup).train(True, Shape(setup.kind.pixels[0], 1, WARMUP, 1), watch.finished)
+    return watch.found
 
 
 def page(model: Kind, ceiling: float, found: Mapping[str, tuple[float, list[Operation]]]) -> str:
@@ -90,11 +122,11 @@ def page(model: Kind, ceiling: float, found: Mapping[str, tuple[float, list[Oper
     text = [
         "# Where the time of a step goes\n",
         f"`benchmarks/speed/profiling.py` on {processors.name()}, {torch.get_num_threads()} thread, torch "
-        f"{torch.__version__}: {model.name}, {pixels} px, one sample a step, *fast*, the second step under PyTorch's "
+        f"{torch.__version__}: {model.name}, {pixels} px, one sample a step, *fast*, step {WARMUP + 1} under PyTorch's "
         f"profiler. A large product of matrices reaches {ceiling:.3g} TFLOP/s.\n",
     ]
     for stage, (seconds, operations) in found.items():
-        least = counting.step_flops(STAGES[stage], model, pixels, 1) / 1e12 / ceiling
+        least = counting.step_flops(STAGES.get(stage, STAGES[ALL_BLOCKS]), model, pixels, 1) / 1e12 / ceiling
         text += [f"## {stage}\n", f"{seconds:.3g} s; at the ceiling its passes would take {least:.3g} s.\n"]
         text += ["| kind | s | of the step |\n|---|---|---|"]
         text += [f"| {name} | {s:.3g} | {s / seconds:.0%} |" for name, s in by_kind(operations).items()]
@@ -115,8 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, default=HERE / "results" / "profile.md")
     options = parser.parse_args(arguments)
     model, device = SMALL if options.small else SHORT_T5, torch.device("cpu")
-    ours = Ours(Setup(model, device, options.folder))
-    found = {stage: second_step(ours, stage, model.pixels[0]) for stage in options.stages}
+    setup = Setup(model, device, options.folder)
+    found = {HOSTS: of_host(setup), **of_ours(setup, options.stages)}
     text = page(model, clock.ceiling(device, model.dtype), found)
     options.page.write_text(text, encoding="utf-8")
     print(text)
