@@ -34,7 +34,7 @@ def sets() -> tuple[Concept, ...]:
         ),
         Concept(
             "boat-3", "instance", boat, tuple(named(s, "companion", "companion_colour", "position") for s in boat),
-            ("companion", "umbrella"), "uneven light; an umbrella beside it, which is not tried", "boat", (light,),
+            ("companion", "umbrella"), "uneven light; an umbrella beside it", "boat", (light,),
         ),
         Concept(
             "fish-3", "instance", fish, tuple(named(s, "background", "position") for s in fish),
