@@ -22,6 +22,7 @@ class Phase(Enum):
     COPY_ENCODERS = "phase_copy_encoders"
     COPY_MODEL = "phase_copy_model"
     FIND_MASKS = "phase_find_masks"
+    FIND_COMPANION = "phase_find_companion"
     SAMPLE_POOL = "phase_sample_pool"
     MEASURE_BASE = "phase_measure_base"
     TRY_PASS = "phase_try_pass"

@@ -13,9 +13,11 @@ from ...text.texts import class_prompt
 from ...training import companions, concept_masks
 from ...training.common_things import WORDS
 from ...training.dataset import ConceptItem
+from ..messages import Phase
 from .assembly import Assembly
 from .drawn_cache import BaseDraws
 from .finite import require_finite
+from .listener import OnPhase, unheard
 from .out_of_memory import halve_until_it_fits
 
 
@@ -27,12 +29,14 @@ class Explaining:
         assembly: the private copy.
         class_word: of the concept.
         words: of the things that are tried.
+        on_phase: called before every look at a reference.
         draws: keeps the answers for later runs; None: they are not kept.
     """
 
     assembly: Assembly
     class_word: str
     words: tuple[str, ...] = WORDS
+    on_phase: OnPhase = unheard
     draws: BaseDraws | None = None
 
     @property
@@ -45,14 +49,33 @@ class Explaining:
         """Whether the user has named what is there."""
         return self.words != WORDS
 
+    def first_looks(self, count: int) -> list[int]:
+        """Return which of so many references all words are tried on first; none where there are few words."""
+        return companions.looked_at(count) if len(self.prompts) > companions.LIKELY else []
+
     def likely(self, images: Sequence[Tensor]) -> list[str]:
         """Return the words that are worth a closer look at images [1, C, h, w]: all where there are few."""
-        words = list(self.prompts)
-        if len(words) <= companions.LIKELY:
+        words, first = list(self.prompts), self.first_looks(len(images))
+        if not first:
             return words
-        copy = companions.first_look(concept_masks.SAMPLES)
-        looks = [self.errors(images[k], words, copy)[0] for k in companions.looked_at(len(images))]
+        copy, looks = companions.first_look(concept_masks.SAMPLES), []
+        for number, k in enumerate(first, start=1):
+            self.tell(number, len(images))
+            looks.append(self.errors(images[k], words, copy)[0])
         return companions.likely(words, looks, 0.0 if self.named else companions.PROMISING)
+
+    def closely(self, images: Sequence[Tensor], words: Sequence[str]) -> list[Tensor]:
+        """Return the errors of words for images [1, C, h, w] after the first looks at them."""
+        out: list[Tensor] = []
+        for number, image in enumerate(images, start=len(self.first_looks(len(images))) + 1):
+            self.tell(number, len(images))
+            out.append(self.errors(image, words))
+        return out
+
+    def tell(self, number: int, images: int) -> None:
+        """Tell of a look, one of as many as so many images may need."""
+        count = len(self.first_looks(images)) + images
+        self.on_phase(Phase.FIND_COMPANION, word=self.class_word, number=number, count=count)
 
     def errors(self, latents: Tensor, words: Sequence[str], copies: slice = companions.COPIES) -> Tensor:
         """Return the errors of class prompt, empty prompt and words for a reference [V, C, h, w], [V, 2 + K, h, w]."""
@@ -83,7 +106,7 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     words = explaining.likely(images)
     if not words:
         return list(items), ""
-    errors = [explaining.errors(image, words) for image in images]
+    errors = explaining.closely(images, words)
     seen = [companions.beside(e[0, 0], e[0, 1], e[0, 2:]) for e in errors]
     explained = dict(zip(words, zip(*(by_word for by_word, _ in seen), strict=True), strict=True))
     least = 0.0 if explaining.named else companions.LEAST

@@ -26,7 +26,7 @@ from .find_companion import Explaining, without_companion
 from .finite import require_finite
 from .identity import base_hash
 from .job import EmbeddingSpec, Job, ReferenceSpec
-from .listener import OnPhase
+from .listener import OnPhase, unheard
 from .out_of_memory import halve_until_it_fits
 
 NEARLY_ALL, NEARLY_NONE = 0.9, 0.02
@@ -78,23 +78,14 @@ def find_masks(
     job = Job("masks", AnchoredLearning(replay=False), embedding=spec, references=ReferenceSpec(companion=companion))
     with trainable_world(), assembled(models, dataset, job, on_phase) as assembly:
         draws = BaseDraws(base_hash(assembly.field), assembly) if cache else None
-        return with_masks(assembly, dataset, companion, told(on_phase, dataset.class_word), found, draws)
-
-
-def told(on_phase: OnPhase, word: str) -> Callable[[int, int], None]:
-    """Return what is called before the mask of an image of a class is found, and tells the phase."""
-
-    def on_image(number: int, count: int) -> None:
-        on_phase(Phase.FIND_MASKS, word=word, number=number, count=count)
-
-    return on_image
+        return with_masks(assembly, dataset, companion, on_phase, found, draws)
 
 
 def with_masks(
     assembly: Assembly,
     dataset: ConceptDataset,
     companion: tuple[str, ...] = WORDS,
-    on_image: Callable[[int, int], None] = lambda number, count: None,
+    on_phase: OnPhase = unheard,
     found: Callable[[], None] = lambda: None,
     draws: BaseDraws | None = None,
 ) -> Masked:
@@ -104,7 +95,7 @@ def with_masks(
         assembly: the private copy.
         dataset: the references.
         companion: words of things that are looked for beside the concept; none: nothing is.
-        on_image: called before the mask of an image is found, with its number from 1 and the count of all.
+        on_phase: called before every look at an image.
         found: called after every image.
         draws: keeps the masks for later runs; None: they are not kept.
     """
@@ -113,7 +104,7 @@ def with_masks(
     prompt, items = class_prompt(dataset.class_word), []
     for k, item in enumerate(dataset.items, start=1):
         if item.mask is None:
-            on_image(k, len(dataset.items))
+            on_phase(Phase.FIND_MASKS, word=dataset.class_word, number=k, count=len(dataset.items))
             scaled = assembly.field.latents_in(item.latents)
             find = partial(concept_mask, assembly.branched, scaled, item.texts.base, prompt, 0)
             attempt = partial(
@@ -130,7 +121,7 @@ def with_masks(
     if not companion:
         return Masked(replace(dataset, items=tuple(items)))
     new = [k for k, item in enumerate(dataset.items) if item.mask is None]
-    explaining = Explaining(assembly, dataset.class_word, companion, draws)
+    explaining = Explaining(assembly, dataset.class_word, companion, on_phase, draws)
     parted, word = without_companion(explaining, [items[k] for k in new])
     for k, item in zip(new, parted, strict=True):
         items[k] = item

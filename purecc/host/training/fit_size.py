@@ -12,11 +12,11 @@ from torch import Tensor
 from ...text.texts import class_prompt
 from ...training import concept_masks, pool, sizing
 from ...training.dataset import ConceptDataset, ConceptItem
-from ..messages import Message
+from ..messages import Message, Phase
 from .assembly import Assembly
 from .draw_pool import drawn
 from .drawn_cache import BaseDraws
-from .find_masks import Masked, told, with_masks
+from .find_masks import Masked, with_masks
 from .finite import require_finite
 from .job import Job
 from .listener import Listener
@@ -64,8 +64,8 @@ def fitted(
     again = [k for k in smaller if given.items[k].mask is None]
     unknown = tuple(replace(item, mask=None) if k in again else item for k, item in enumerate(items))
     companion = (masked.companion,) if masked.companion else ()
-    look = told(listener.phase, dataset.class_word)
-    found = with_masks(assembly, replace(dataset, items=unknown), companion, look, draws=draws).dataset.items
+    asked = assembly, replace(dataset, items=unknown), companion, listener.phase
+    found = with_masks(*asked, draws=draws).dataset.items
     for k in again:
         items[k] = replace(items[k], mask=torch.minimum(_mask(items[k]), _mask(found[k])))
     fit = replace(dataset, items=tuple(items))
@@ -86,9 +86,9 @@ def _usual(assembly: Assembly, dataset: ConceptDataset, listener: Listener, draw
 
     def draw() -> dict[str, Tensor]:
         images = drawn(assembly, items, ((prompt,), sizing.IMAGES, SEED), listener.phase, None)
-        look, sizes = told(listener.phase, dataset.class_word), []
+        sizes = []
         for number, image in enumerate(images, start=1):
-            look(number, len(images))
+            listener.phase(Phase.FIND_MASKS, word=dataset.class_word, number=number, count=len(images))
             find = partial(sizing.class_size, assembly.branched, image.latents, prompt)
             doing = f"measuring an image of a {dataset.class_word}"
             sizes.append(halve_until_it_fits(doing, find, concept_masks.SAMPLES))

@@ -21,6 +21,10 @@ class OnPhase(Protocol):
         ...
 
 
+def unheard(phase: Phase, **values: object) -> None:
+    """Take a phase of which nobody wants to know."""
+
+
 class Listener(Protocol):
     """Is told of a run; an exception from it ends the run."""
 

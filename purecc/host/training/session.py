@@ -30,7 +30,7 @@ from .assembly import Assembly, assembled
 from .checks import check_extractor, check_layer_wise, check_prompts, check_train_on
 from .draw_pool import draw_class, draw_pool
 from .drawn_cache import BaseDraws
-from .find_masks import companion_note, told, with_masks
+from .find_masks import companion_note, with_masks
 from .finite import check_images, check_settings, first_not_finite
 from .fit_size import fitted
 from .identity import base_hash, identify
@@ -136,8 +136,7 @@ def prepared(
             listener.resumed(start.seen, job.settings.steps)
         assembly.field.keep_positions(i.latents.shape[1:] for i in ordered.items)
         if job.recipe.needs_mask:
-            look = told(listener.phase, dataset.class_word)
-            masked = with_masks(assembly, dataset, job.references.companion, look, draws=draws)
+            masked = with_masks(assembly, dataset, job.references.companion, listener.phase, draws=draws)
             listener.masks(masked.dataset)
             if note := companion_note(masked):
                 listener.note(note)

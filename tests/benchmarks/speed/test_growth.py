@@ -121,7 +121,8 @@ def test_small_runs(comfyui, tmp_path):
     measuring.second()
     assert [(r["what"], r["at"]) for r in found] == [("batch", 1), ("batch", 2), *(("second", n) for n in SECOND)]
     assert all(r["cpu"] > 0 and r["wall"] > 0 and r["made"]["processor"] for r in found)
-    parts = {"encode", "check", "read_captions", "copy_encoders", "copy_model", "find_masks", "sample_pool", "try_pass"}
+    parts = {"encode", "check", "read_captions", "copy_encoders", "copy_model", "try_pass"}
+    parts |= {"find_masks", "find_companion", "sample_pool"}
     first, again, same, other, own = found[2:]
     assert set(first["parts"]) == parts and first["cpu"] == pytest.approx(sum(first["parts"].values()))
     assert [r["drawn"] for r in (again, own)] == [0, 1]  # the pool alone

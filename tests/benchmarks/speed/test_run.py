@@ -81,11 +81,12 @@ def test_parts(rows):
     from purecc_pack.purecc.host.messages import Phase
 
     every = {phase.name.lower() for phase in Phase} - {"measure_base", "train"} | {"latents"}
+    of_masks = {"find_masks", "find_companion"}
     of = {(r["stage"], r["setting"]): r for r in rows["ours"]}
     assert set(of["anchored", "fast"]["parts"]) == every
-    assert set(of["pure learning, paper", "fast"]["parts"]) == every - {"find_masks", "sample_pool"}
+    assert set(of["pure learning, paper", "fast"]["parts"]) == every - {*of_masks, "sample_pool"}
     assert set(of["pure learning, layer-wise", "fast"]["parts"]) == every - {
-        "find_masks",
+        *of_masks,
         "sample_pool",
         "copy_encoders",
     }

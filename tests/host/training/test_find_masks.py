@@ -57,7 +57,10 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
         assert ours.mask.shape == (1, 1, 8, 8)
         assert 0 <= float(ours.mask.min()) < float(ours.mask.max()) <= 1
     looked = [("FIND_MASKS", {"word": "robot", "number": k, "count": 3}) for k in (1, 2, 3)]
-    assert quiet.phases[-3:] == looked and len(done) == 3
+    beside = [("FIND_COMPANION", {"word": "robot", "number": k, "count": 6}) for k in range(1, 7)]
+    at = quiet.phases.index(looked[0])
+    assert quiet.phases[at : at + 3] == looked and len(done) == 3
+    assert quiet.phases[at + 3 :] in (beside[:3], beside), "no second look where nothing is likely"
 
 
 def test_it_is_what_the_model_itself_says(models, dataset):
