@@ -30,6 +30,9 @@ RANGES = {LEFT: (0.22, 0.38), MIDDLE: (0.44, 0.56), RIGHT: (0.62, 0.78)}
 """Where the centre of the concept is put, in sides of the image."""
 VERSIONS = 8
 """Of a reference that is moved."""
+CUT = 0.5
+"""Height of the concept at a side of the frame, in parts of its greatest, up to which it ends there; it is cut off where
+it is higher. Masks reach further than things."""
 INSIDE = 0.5
 """Of a mask: what is the concept."""
 MOST = 0.5
@@ -108,8 +111,8 @@ def _is_free(item: ConceptItem) -> bool:
     if not _has_a_place(item) or len(every_text(item.texts)) < len(PLACES):
         return False
     assert item.mask is not None
-    edges = item.mask[..., [0, -1]] > INSIDE
-    return not bool(edges.any())
+    height = (item.mask > INSIDE).sum(-2)
+    return bool((height[..., [0, -1]].amax(-1) <= CUT * height.amax(-1)).all())
 
 
 def _centre(mask: Tensor) -> float:
