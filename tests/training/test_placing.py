@@ -96,6 +96,16 @@ def test_what_cannot_be_moved_stays_and_is_sampled_as_often():
     assert made.versions[2][0].texts == silent.texts
 
 
+@pytest.mark.parametrize(("height", "moved"), [(1, True), (2, True), (3, False), (4, False)])
+def test_a_thing_that_only_touches_the_frame_is_not_cut_off_by_it(height, moved):
+    """Its mask, four rows high, ends within the image where it is lower at the side; each variant counts."""
+    near = item(3, 19)
+    near.mask[0, :, 2 : 2 + height, 0] = 1
+    made = placed([near], MOVE)
+    assert len(made.moved) == moved
+    assert len(made.items) == 2 * (VERSIONS if moved else 1)
+
+
 def test_the_same_seed_gives_the_same_places():
     first, again = (placed([item(12), item(11)], AUTO).items for _ in range(2))
     assert all(torch.equal(a.latents, b.latents) and a.texts == b.texts for a, b in zip(first, again, strict=True))
