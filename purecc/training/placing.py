@@ -31,8 +31,8 @@ RANGES = {LEFT: (0.22, 0.38), MIDDLE: (0.44, 0.56), RIGHT: (0.62, 0.78)}
 VERSIONS = 8
 """Of a reference that is moved."""
 CUT = 0.5
-"""Height of the concept at a side of the frame, in parts of its greatest, up to which it ends there; it is cut off where
-it is higher. Masks reach further than things."""
+"""Height of the concept at a side of the frame, in parts of its greatest: from there on it is taken to be cut off. Masks
+reach further than things."""
 INSIDE = 0.5
 """Of a mask: what is the concept."""
 MOST = 0.5
