@@ -61,10 +61,13 @@ def train(bench: world.World, folder: Path, steps: int = STEPS) -> Any:
 
 
 def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
-    """Kill a run after so many seconds, and go on; twice if `again`."""
+    """Kill a run after so many seconds, and go on; twice if `again`.
+
+    A run that has written an autosave and no state yet begins anew, and what it wrote stays.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ended = False
+        anew = False
         for _ in range(1 + again):
             child = os.fork()
             if not child:
@@ -74,7 +77,8 @@ def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
                     os._exit(0)
             time.sleep(seconds)
             os.kill(child, signal.SIGKILL)
-            ended = ended or not os.waitpid(child, 0)[1]  # before it was killed: the next one begins anew
+            ended = not os.waitpid(child, 0)[1]  # before it was killed
+            anew = anew or ended or not any((folder / "states").glob("*.safetensors"))
         lost = _unreadable(folder)
         try:
             adapter = train(bench, folder)
@@ -85,7 +89,7 @@ def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
         left = saves.litter(folder)
         names = {path.stem for path in (folder / "loras").glob("*.safetensors")}
         wrong = f"left behind: {left}" if left else ""
-        if not ended and names != {f"killed_step{STEPS - 1}", f"killed_step{STEPS}"}:
+        if not anew and names != {f"killed_step{STEPS - 1}", f"killed_step{STEPS}"}:
             wrong = wrong or f"autosaves that stayed: {', '.join(sorted(names))}"
         return Seen(WORKS, wrong=wrong, lost=lost or bench.changed())
 
