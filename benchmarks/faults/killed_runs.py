@@ -67,7 +67,7 @@ def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        anew = False
+        ended, stay = False, set[str]()
         for _ in range(1 + again):
             child = os.fork()
             if not child:
@@ -77,8 +77,9 @@ def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
                     os._exit(0)
             time.sleep(seconds)
             os.kill(child, signal.SIGKILL)
-            ended = not os.waitpid(child, 0)[1]  # before it was killed
-            anew = anew or ended or not any((folder / "states").glob("*.safetensors"))
+            ended = ended or not os.waitpid(child, 0)[1]  # before it was killed: the next one begins anew
+            if not any((folder / "states").glob("*.safetensors")):
+                stay |= _autosaves(folder)
         lost = _unreadable(folder)
         try:
             adapter = train(bench, folder)
@@ -87,11 +88,15 @@ def attempt(bench: world.World, seconds: float, again: bool) -> Seen:
         if adapter.id != world.LATEST["whole"][0]:
             lost = lost or "the run that went on gave other bits"
         left = saves.litter(folder)
-        names = {path.stem for path in (folder / "loras").glob("*.safetensors")}
+        names = _autosaves(folder)
         wrong = f"left behind: {left}" if left else ""
-        if not anew and names != {f"killed_step{STEPS - 1}", f"killed_step{STEPS}"}:
+        if not ended and names != {f"killed_step{STEPS - 1}", f"killed_step{STEPS}", *stay}:
             wrong = wrong or f"autosaves that stayed: {', '.join(sorted(names))}"
         return Seen(WORKS, wrong=wrong, lost=lost or bench.changed())
+
+
+def _autosaves(folder: Path) -> set[str]:
+    return {path.stem for path in (folder / "loras").glob("*.safetensors")}
 
 
 def _unreadable(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from torch import Tensor
 
@@ -39,7 +39,7 @@ class Explaining:
     on_phase: OnPhase = unheard
     draws: BaseDraws | None = None
 
-    @property
+    @cached_property
     def prompts(self) -> dict[str, str]:
         """The prompt of every word."""
         return companions.companion_prompts(self.class_word, self.words)
