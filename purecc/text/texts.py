@@ -7,7 +7,6 @@ into a stock prompt box, so that both give the same tokens.
 
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-import functools
 import re
 from dataclasses import dataclass
 
@@ -124,10 +123,10 @@ def has_marker(text: str) -> bool:
     return _MARKER.search(text) is not None
 
 
-@functools.cache
 def class_prompt(class_word: str) -> str:
-    """Return the plainest prompt of a class: "a robot"."""
-    return parse_caption(default_caption(class_word), class_word).base
+    """Return the plainest prompt of a class, the base text of its default caption: "a robot"."""
+    word = _checked_class_word(class_word)
+    return f"{_article(word)} {word}"
 
 
 def trigger_words(class_word: str, name: str, embedding: bool = True) -> str:

@@ -31,8 +31,8 @@ RANGES = {LEFT: (0.22, 0.38), MIDDLE: (0.44, 0.56), RIGHT: (0.62, 0.78)}
 VERSIONS = 8
 """Of a reference that is moved."""
 CUT = 0.5
-"""Part of its greatest height that the concept has at a side of the frame at most, unless the frame cuts it off. Masks
-reach further than things."""
+"""A concept that is higher at a side of the frame than this part of its greatest height is taken to be cut off there.
+Masks reach further than things."""
 INSIDE = 0.5
 """Of a mask: what is the concept."""
 MOST = 0.5

@@ -145,3 +145,11 @@ def test_captions_that_would_have_to_be_guessed_are_refused(caption, class_word,
 def test_default_caption_is_one_that_parses(class_word, kind, complete, base):
     parsed = texts.parse_caption(texts.default_caption(class_word, kind), class_word, kind)
     assert (parsed.complete, parsed.base) == (complete, base)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["robot", "Owl", " hot  dog ", "hour glass", "unicorn", "pair of scissors", "éléphant", "狗", "หมา", "8-ball"],
+)
+def test_the_prompt_of_a_class_is_the_base_text_of_its_default_caption(word):
+    assert texts.class_prompt(word) == texts.parse_caption(texts.default_caption(word), word).base

@@ -157,7 +157,7 @@ def test_a_style_is_fitted(models, dataset):
     assert learned(dataset, "auto").id == learned(dataset, "attention and mlp", 1.0).id
 
 
-@pytest.mark.parametrize("phase", [("FIND_MASKS", 2), ("COPY_MODEL", None)])
+@pytest.mark.parametrize("phase", [("FIND_MASKS", 2), ("FIND_COMPANION", 2), ("COPY_MODEL", None)])
 def test_cancel(checkpoint, dataset, phase):
     from comfy import model_management
 
