@@ -95,8 +95,8 @@ def main() -> None:
     head = (
         f"Companions on new references: `companions.py`, seed {SEED}. Of {count['with']} sets with one, {found} were "
         f"found by name, and {named_found} if the user names it; of all {sum(count.values())}, {wrong} had something "
-        f"left out under another name. No word that is tried: {', '.join(untried) or 'none'}. In brackets: named by "
-        "the user.\n\n"
+        f"left out under another name. Not among the words that are tried: {', '.join(untried) or 'none'}. In "
+        "brackets: named by the user.\n\n"
     )
     measured = ["left out", "IoU", "concept covered", "rest covered"]
     text = head + table(["concept", "beside it", *measured, *(f"({m})" for m in measured)], rows)
