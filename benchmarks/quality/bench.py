@@ -172,7 +172,9 @@ def _job(concept: Concept, method: Method, seed: int, budget: Budget) -> Job:
         embedding=EmbeddingSpec(method.input_token, method.layer_wise),
         references=ReferenceSpec(own.places, words_tried(own.companion, _named(concept, method)), own.size),
         watch=WatchSpec(sample_prompts=tuple(dict.fromkeys(texts))),
-        pool=PoolSpec(len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images)),
+        pool=PoolSpec(
+            len(pool) or POOL, pool, class_captions(concept, POOL * method.recipe.needs_class_images, method.paired)
+        ),
     )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class Method:
         ewc: weight of elastic weight consolidation; 0: none.
         target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
+        paired: whether a third of the images of the class show another thing beside it.
         references: what is done to them first.
         stages: of a method with an extractor.
     """
@@ -86,6 +87,7 @@ class Method:
     ewc: float = 0.0
     target: str = "attention and mlp"
     class_pool: bool = False
+    paired: bool = False
     references: References = References()
     stages: Stages = Stages()
 
@@ -175,6 +177,7 @@ METHODS: dict[str, Method] = {
         stages=Stages("anchored-apart", 0.5),
     ),
     "two-stages-late": LATE,
+    "two-stages-paired": LATE.at(title="PureCC (class images), a third of them with another thing", paired=True),
     "two-stages-told": LATE.at(
         title="PureCC (class images), the companion named by the user",
         references=replace(FITTED, told=True),

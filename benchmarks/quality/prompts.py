@@ -127,17 +127,19 @@ def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[
     return tuple(out)
 
 
-def class_captions(concept: Concept, count: int) -> tuple[tuple[str, str], ...]:
+def class_captions(concept: Concept, count: int, paired: bool = False) -> tuple[tuple[str, str], ...]:
     """Return captions of images of the class, with [v]: all that each shows, and what the learner is told of it.
 
     Background and place always are in the first; the second leaves them out in a quarter and two fifths. No second one
-    is a measured prompt.
+    is a measured prompt. With `paired`, every third shows another thing, never the confound, beside it.
     """
     grounds = [ground(background) for background in BACKGROUNDS]
     styles = [f"in {style} style" for style in STYLES]
     measured = {a.text for a in asked(concept)}
+    things = [thing for thing in THINGS if paired and thing not in (concept.word, concept.confound[1])]
+    others = [phrase(thing, colour) for thing in things for colour in COLOURS]
     return class_images.class_captions(
-        concept.word, grounds, styles, count, Random(f"{concept.name} class captions"), measured
+        concept.word, grounds, styles, count, Random(f"{concept.name} class captions"), measured, others
     )
 
 

@@ -29,8 +29,6 @@ def _nothing(guider: Any) -> None:
 class HostNode:
     """TrainLoraNode with its adapters in the weights, its default, and as hooks on the layers ("bypass")."""
 
-    cases = ((stages.ALL_BLOCKS, "adapters in weights"), (stages.ALL_BLOCKS, "bypass"))
-
     def __init__(self, setup: Setup):
         self._setup = setup
         self._models = checkpoint.models(setup)
@@ -38,6 +36,11 @@ class HostNode:
         clip, captions = self._models.clip, [c.replace("[v] ", "") for c in stages.CAPTIONS]
         with torch.inference_mode():
             self._positive = [clip.encode_from_tokens_scheduled(clip.tokenize(c)) for c in captions]
+
+    @staticmethod
+    def cases() -> list[tuple[str, str]]:
+        """Return the stage and setting of each row."""
+        return [(stages.ALL_BLOCKS, setting) for setting in ("adapters in weights", "bypass")]
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
         """Return the settings and their figures; with checkpointing where memory does not suffice without it, or

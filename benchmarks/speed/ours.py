@@ -87,9 +87,9 @@ class Ours:
         self.models = checkpoint.models(setup)
         self.dataset = functools.cache(self._dataset)
 
-    @property
-    def cases(self) -> list[tuple[str, str]]:
-        """Stage and configuration of each row."""
+    @staticmethod
+    def cases() -> list[tuple[str, str]]:
+        """Return the stage and configuration of each row."""
         return [(s, c) for s in STAGES for c, how in CONFIGURATIONS.items() if not how.only or s in how.only]
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
@@ -173,9 +173,9 @@ class Ours:
 class WholeRun(Ours):
     """A run of both stages from images to saved files, the models loaded."""
 
-    @property
-    def cases(self) -> list[tuple[str, str]]:
-        """Both stages in each configuration that is for every stage."""
+    @staticmethod
+    def cases() -> list[tuple[str, str]]:
+        """Return both stages in each configuration that is for every stage."""
         return [(", then ".join(WHOLE), c) for c, how in CONFIGURATIONS.items() if not how.only]
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:

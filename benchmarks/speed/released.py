@@ -31,8 +31,6 @@ PROMPTS = ("complete", "base", "target", "empty")
 class Released:
     """The released step, its passes apart and joined."""
 
-    cases = ((stages.AS_RELEASED, "passes apart"), (stages.AS_RELEASED, "passes joined"))
-
     def __init__(self, setup: Setup):
         assert isinstance(setup.kind, StableDiffusion3), "it is written for Stable Diffusion 3"
         self._setup, self._size = setup, setup.kind
@@ -41,6 +39,11 @@ class Released:
     @functools.cached_property
     def _step(self) -> ReleasedStep:
         return ReleasedStep(self._size, self._setup.device)
+
+    @staticmethod
+    def cases() -> list[tuple[str, str]]:
+        """Return the stage and setting of each row."""
+        return [(stages.AS_RELEASED, setting) for setting in ("passes apart", "passes joined")]
 
     def measure(self, stage: str, name: str, shape: Shape) -> tuple[str, Measured]:
         """Return the settings and their figures, the seconds of parts and of bare calls among the details."""

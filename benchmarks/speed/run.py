@@ -5,8 +5,9 @@
     COMFYUI_PATH=... python benchmarks/speed/run.py --small      # shows that it runs; no figure of it is a claim
     python benchmarks/speed/report.py                            # tables into README.md
 
-Each contestant has a process of its own, which loads nothing that it does not need. Rows go to results/speed.jsonl
-(small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
+Each contestant has a process of its own, which loads nothing that it does not need; at true shapes on a CPU each row
+has one, in which glibc keeps freed memory, as torch does on a GPU: what a process pays for new pages is no contestant's.
+Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
 
 Where a machine is lent for minutes, --budget SECONDS shares them among the contestants: no row begins later, rows of
 this device that are in the file already are not measured again, and --out names another file.
@@ -17,7 +18,9 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -60,6 +63,8 @@ CONTESTANTS = {
 }
 SPARE = 2**30
 """Bytes of a computer without a GPU that are left to others."""
+KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+"""Has glibc keep all freed memory; read as a process begins."""
 BESIDE = ("ours", "TrainLoraNode", "released")
 """By name in the results; those that are compared. Each has `cases`, a stage and a setting a row, and `measure` for
 a row and a shape."""
@@ -68,17 +73,40 @@ a row and a shape."""
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for; several contestants one after the other."""
     options, given = _options(arguments), list(sys.argv[1:] if arguments is None else arguments)
-    everyone = CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE
-    options.who = options.who or list(everyone if options.kind == "sd3.5" else BESIDE[:2])
-    if len(options.who) == 1:
+    if options.here:
         return _contest(options)
+    everyone = CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE
+    everyone = everyone if options.kind == "sd3.5" else BESIDE[:2]
+    processes = [process for who in options.who or everyone for process in _processes(who, options)]
     ends = time.monotonic() + (options.budget or 0)
-    codes = []
-    for number, who in enumerate(options.who):
-        share = (ends - time.monotonic()) / (len(options.who) - number)
+    codes = [0]
+    for number, process in enumerate(processes):
+        share = (ends - time.monotonic()) / (len(processes) - number)
         own = ["--budget", f"{max(share, 1):.0f}"] if options.budget else []
-        codes.append(subprocess.run([sys.executable, __file__, *given, *own, "--who", who], check=False).returncode)
+        command = [sys.executable, __file__, *given, *own, *process, "--here"]
+        codes.append(subprocess.run(command, env={**KEPT, **os.environ}, check=False).returncode)
     raise SystemExit(max(codes))
+
+
+def _processes(who: str, options: argparse.Namespace) -> list[list[str]]:
+    """Return the arguments of each process of a contestant."""
+    if torch.cuda.is_available() or options.small:
+        return [["--who", who]]
+    rows = _cases(_contestant(who), who, options)
+    return [["--who", who, "--stages", stage, "--settings", setting] for stage, setting in rows]
+
+
+def _contestant(who: str) -> Any:
+    module, name = CONTESTANTS[who].split(".")
+    return getattr(importlib.import_module(f"speed.{module}"), name)
+
+
+def _cases(contestant: Any, who: str, options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the stage and setting of each row that is asked for: of ours on a CPU what targets need, or is named."""
+    asked = [(s, c) for s, c in contestant.cases() if s in (options.stages or [s]) and c in (options.settings or [c])]
+    if who != "ours" or torch.cuda.is_available() or options.small or options.stages or options.settings:
+        return asked
+    return [case for case in asked if case in ON_A_PROCESSOR]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -99,6 +127,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--whole-steps", type=int, default=400, help="steps of each stage of a whole run")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="no row begins later; known rows are left out")
     parser.add_argument("--out", type=Path, help="file of the rows")
+    parser.add_argument("--here", action="store_true", help="in this process, with its memory as it is")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="of the checkpoint")
     return parser.parse_args(arguments)
 
@@ -109,15 +138,15 @@ def _contest(options: argparse.Namespace) -> None:
     of_sd3 = SMALL if options.small else MEDIUM if device.type == "cuda" else SHORT_T5
     kind: Kind = KINDS.get(options.kind, of_sd3)
     (who,), failed = options.who, []
-    module, name = CONTESTANTS[who].split(".")
     setup = Setup(kind, device, options.folder, options.prepare, options.whole_steps)
-    contestant = getattr(importlib.import_module(f"speed.{module}"), name)(setup)
+    contestant = _contestant(who)(setup)
     common = {"ceiling": clock.ceiling(device, kind.dtype), "about": _about(device)}
     out = options.out or (options.folder / "small.jsonl" if options.small else RESULTS)
     known = known_rows(out, common["about"]) if options.budget else set()
     gc.collect()
     gc.freeze()  # what is loaded by now stays, and need not be looked at in every collection
-    for shape, stage, setting in _rows(contestant, options, kind, device):
+    cases, shapes = _cases(contestant, who, options), _shapes(options, kind, device)
+    for shape, (stage, setting) in itertools.product(shapes, cases):
         title = f"{who}, {stage}, {setting}, {shape.pixels} px x {shape.batch}"
         if title in known or (options.budget and time.monotonic() - began > options.budget):
             print(f"{title}: {'there already' if title in known else 'no time left'}", flush=True)
@@ -140,16 +169,12 @@ def _contest(options: argparse.Namespace) -> None:
         raise SystemExit("\n  ".join(["failed:", *failed]))
 
 
-def _rows(contestant: Any, options: argparse.Namespace, kind: Kind, device: torch.device) -> Iterator[tuple]:
-    """Yield the shape, stage and setting of each row that is asked for; small images take more steps."""
+def _shapes(options: argparse.Namespace, kind: Kind, device: torch.device) -> Iterator[Shape]:
+    """Yield the shapes that are asked for; small images take more steps."""
     slow = device.type == "cpu" and kind is not SMALL
-    cases = [c for c in contestant.cases if not slow or options.stages or options.settings or _asked(options, c)]
     for text in options.shapes or [f"{kind.pixels[0]}x{1 if slow else 2}"]:
         pixels, batch = map(int, text.split("x"))
-        shape = Shape(pixels, batch, *((2, 3) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
-        for stage, setting in cases:
-            if setting in (options.settings or [setting]) and stage in (options.stages or [stage]):
-                yield shape, stage, setting
+        yield Shape(pixels, batch, *((2, 3) if device.type == "cpu" else (3, 10) if pixels <= 512 else (2, 5)))
 
 
 def known_rows(file: Path, about: object) -> set[str]:
@@ -157,11 +182,6 @@ def known_rows(file: Path, about: object) -> set[str]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     rows = [json.loads(line) for line in lines]
     return {r["title"] for r in rows if r["about"] == about and "title" in r}
-
-
-def _asked(options: argparse.Namespace, case: tuple[str, str]) -> bool:
-    """Whether a target of a processor needs the row."""
-    return options.who != ["ours"] or case in ON_A_PROCESSOR
 
 
 def row(stage: str, kind: Kind, shape: Shape, steps: int, found: Measured) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from random import Random
 
 import torch
 
-from ..text.places import PLACES, said_in_english
+from ..text.places import LEFT, PLACES, RIGHT, said_in_english
 from ..text.texts import ConceptTexts, default_caption, parse_caption
 from .dataset import ConceptDataset, ConceptItem
 
@@ -25,6 +25,8 @@ STYLES = (", photo", ", oil painting", ", pencil drawing", ", flat illustration"
 """Where and how images of the class show it, if nobody says otherwise."""
 UNSAID_GROUND, UNSAID_PLACE = 0.25, 0.4
 """Shares of the images of which the learner is not told them."""
+BESIDE = 3
+"""Every so manieth image shows another thing beside it."""
 
 
 def class_captions(
@@ -34,6 +36,7 @@ def class_captions(
     count: int,
     rng: Random,
     avoid: Set[str] = frozenset(),
+    others: Sequence[str] = (),
 ) -> tuple[ClassCaption, ...]:
     """Return captions of images of a class, each on a ground, in a style or none, at each place in turn.
 
@@ -44,14 +47,21 @@ def class_captions(
         count: of the images.
         rng: chooses.
         avoid: what the learner may not be told.
+        others: things, such as "a chair", one of which stands beside it in every third image; none: in no image.
     """
     marked, out = default_caption(class_word), list[ClassCaption]()
     while len(out) < count:
         ground, style = rng.choice(list(grounds)), rng.choice(["", *styles])
-        place = said_in_english(PLACES[len(out) % len(PLACES)])
         less = rng.random() < UNSAID_GROUND, rng.random() < UNSAID_PLACE
-        told = _joined(marked, place, ground, style)
-        said = _joined(marked, "" if less[1] else place, "" if less[0] else ground, style)
+        pairs = len(out) // BESIDE if others else 0
+        if others and len(out) % BESIDE == BESIDE - 1:
+            sides = rng.sample((LEFT, RIGHT), 2)
+            things = marked, f"and {rng.choice(list(others))}"
+        else:
+            sides, things = [PLACES[(len(out) - pairs) % len(PLACES)]], (marked,)
+        placed = [part for thing, side in zip(things, sides, strict=True) for part in (thing, said_in_english(side))]
+        told = _joined(*placed, ground, style)
+        said = _joined(*(things if less[1] else placed), "" if less[0] else ground, style)
         if said not in avoid:
             out.append((told, said))
     return tuple(out)

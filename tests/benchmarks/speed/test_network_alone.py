@@ -44,7 +44,7 @@ def test_rows_of_another_kind(comfyui, tmp_path, monkeypatch):
     small = replace(network_alone.FLUX_PART, unet=unet, dtype=torch.float32, pixels=(64,), pool=2)
     monkeypatch.setitem(run.KINDS, "flux", small)
     out = tmp_path / "rows.jsonl"
-    given = ["--kind", "flux", "--folder", str(tmp_path), "--out", str(out)]
+    given = ["--here", "--kind", "flux", "--folder", str(tmp_path), "--out", str(out)]
     run.main([*given, "--who", "ours", "--stages", "plain LoRA, all blocks", "anchored", "--settings", "fast"])
     run.main([*given, "--who", "TrainLoraNode", "--settings", "bypass"])
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]

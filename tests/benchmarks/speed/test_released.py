@@ -78,5 +78,5 @@ def test_layers_of_t5_that_were_left_out_are_timed(comfyui, tmp_path):
     shape, device = Shape(64, 1), torch.device("cpu")
     for left_out in (0, 3):
         setup = Setup(replace(SMALL, left_out=left_out), device, tmp_path)
-        _, found = Released(setup).measure(*Released.cases[0], shape)
+        _, found = Released(setup).measure(*Released.cases()[0], shape)
         assert found.details.get(LEFT_OUT, 0.0) >= 0.0 and (LEFT_OUT in found.details) == bool(left_out)

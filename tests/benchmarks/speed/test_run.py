@@ -31,7 +31,7 @@ def measure(speed, folder, who, *more):
     """The rows of a small run of one contestant."""
     out = folder / "small.jsonl"
     out.unlink(missing_ok=True)
-    speed.main(["--small", "--folder", str(folder), "--who", who, "--whole-steps", "4", *more])
+    speed.main(["--here", "--small", "--folder", str(folder), "--who", who, "--whole-steps", "4", *more])
     return [json.loads(x) for x in out.read_text(encoding="utf-8").splitlines()]
 
 
@@ -117,7 +117,7 @@ def test_masks_and_pool_may_stand_in(speed, folder):
 
 def test_a_budget_begins_no_row_late_and_none_twice(speed, folder, tmp_path, capsys):
     out = tmp_path / "rows.jsonl"
-    given = ["--small", "--folder", str(folder), "--who", "ours", "--settings", "fast", "--out", str(out)]
+    given = ["--here", "--small", "--folder", str(folder), "--who", "ours", "--settings", "fast", "--out", str(out)]
     speed.main([*given, "--stages", "plain LoRA", "--budget", "600"])
     first = out.read_text(encoding="utf-8")
     assert len(first.splitlines()) == 1
