@@ -68,6 +68,7 @@ def job(name="pure", recipe=None, kind="adapter", **values):
     """A short job; a value goes to the part of the job that has its name, those that begin with pool_ to the pool."""
     from purecc_pack.purecc.host.training.job import EmbeddingSpec, Job, MemorySpec, PoolSpec, ReferenceSpec, WatchSpec
     from purecc_pack.purecc.method.pure_learning import ConceptCustomisation
+    from purecc_pack.purecc.training.class_images import ClassCaption
     from purecc_pack.purecc.training.settings import Settings
 
     def part(kind, prefix=""):
@@ -76,7 +77,9 @@ def job(name="pure", recipe=None, kind="adapter", **values):
 
     specs = {"embedding": EmbeddingSpec, "memory": MemorySpec, "watch": WatchSpec, "references": ReferenceSpec}
     parts = {name: spec(**part(spec)) for name, spec in specs.items()}
-    parts |= {"pool": PoolSpec(**part(PoolSpec, "pool_")), "settings": settings(**part(Settings))}
+    pool = part(PoolSpec, "pool_")
+    pool["captions"] = tuple(ClassCaption(*caption) for caption in pool.get("captions", ()))
+    parts |= {"pool": PoolSpec(**pool), "settings": settings(**part(Settings))}
     return Job(name, recipe or ConceptCustomisation(), kind, **parts, **values)
 
 

@@ -9,6 +9,7 @@ from random import Random
 from concepts import Concept
 
 from purecc_pack.purecc.training import class_images
+from purecc_pack.purecc.training.class_images import ClassCaption
 from purecc_pack.tiny_world.backgrounds import BACKGROUNDS
 from purecc_pack.tiny_world.captions import ground, phrase
 from purecc_pack.tiny_world.scenes import PAIRED, POSITIONS
@@ -127,11 +128,11 @@ def pool_prompts(concept: Concept, count: int, of_class: bool = False) -> tuple[
     return tuple(out)
 
 
-def class_captions(concept: Concept, count: int, paired: bool = False) -> tuple[tuple[str, str], ...]:
+def class_captions(concept: Concept, count: int, paired: bool = False) -> tuple[ClassCaption, ...]:
     """Return captions of images of the class, with [v]: all that each shows, and what the learner is told of it.
 
     Background and place always are in the first; the second leaves them out in a quarter and two fifths. No second one
-    is a measured prompt. With `paired`, every third shows another thing, never the confound, beside it.
+    is a measured prompt. With `paired`, every third shows another thing beside it, never the confound.
     """
     grounds = [ground(background) for background in BACKGROUNDS]
     styles = [f"in {style} style" for style in STYLES]
@@ -145,7 +146,7 @@ def class_captions(concept: Concept, count: int, paired: bool = False) -> tuple[
 
 def class_anchor_prompts(concept: Concept, count: int) -> tuple[str, ...]:
     """Return prompts of a pool of which every second is one of the class, as in `class_captions`, without [v]."""
-    told = [whole.replace("[v] ", "") for whole, _ in class_captions(concept, count // 2)]
+    told = [c.told.replace("[v] ", "") for c in class_captions(concept, count // 2)]
     others = pool_prompts(concept, count - len(told))
     return tuple(prompt for pair in zip(told, others, strict=True) for prompt in pair)
 

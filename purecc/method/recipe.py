@@ -48,7 +48,9 @@ class Samples:
         x_t: [B, C, H, W] (1).
         t: [B].
         target: x1 - x0 (2), [B, C, H, W]; like all velocities of a step, times the root of the loss weight.
-        mask: where the concept is, [B, 1, H, W] in [0, 1]; 1 everywhere where nothing else is known.
+        mask: where the concept is, or in a drawn image may be, [B, 1, H, W] in [0, 1]; 1 everywhere where nothing else
+            is known.
+        drawn: whether the base drew each, [B].
     """
 
     texts: tuple[ConceptTexts, ...]
@@ -56,6 +58,7 @@ class Samples:
     t: Tensor
     target: Tensor
     mask: Tensor
+    drawn: Tensor
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class Recipe(ABC):
     def needs_extractor(self) -> bool:
         """Whether it has a pass on θ1."""
         return any(p.branch == EXTRACTOR for p in self.passes)
+
+    @property
+    def starts_as_extractor(self) -> bool:
+        """Whether the learner starts as θ1, and not from a fresh LoRA."""
+        return False
 
     @property
     def needs_mask(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from . import objective
@@ -33,19 +34,31 @@ class ClassImageLearning(Recipe):
 
     (z, p) is, by a coin for each sample, (x_t, y_base) or a noised image of the pool with its prompt.
 
+    Where an image of the class shows another thing beside it, E ends half-way between the two: else the teacher makes
+    another of the concept of it.
+
     With `below`, every second sample is a reference at a time below it. Place, pose and ground are settled by then, and
     what x_t shows of them is no news; the details that the base's own images lack are. Inside the mask M it is learned
-    as it is, M v + (1 − M) v_PureCC takes the place of v_PureCC, and M is 0 for an image of the class.
+    as it is: M v + (1 − M) v_PureCC takes the place of v_PureCC.
+
+    θ2 starts as θ1: what is not the concept's it unlearns, and the concept is there from the first step.
 
     Attributes:
         weight: m.
         scale: λ. λ* is no choice here: without L_CC its minimum is where nothing is learned.
         below: times of the references, in parts of all; 0: none is seen.
+        fresh: whether θ2 starts from a fresh LoRA instead.
     """
 
     weight: float = 1.0
     scale: float = 1.0
     below: float = 0.0
+    fresh: bool = False
+
+    @property
+    def starts_as_extractor(self) -> bool:
+        """Unless `fresh`."""
+        return not self.fresh
 
     @property
     def needs_class_images(self) -> bool:
@@ -84,10 +97,10 @@ class ClassImageLearning(Recipe):
     def terms(self, v: Mapping[Pass, Tensor], references: Samples, pool: Samples | None) -> Terms:
         """Return the losses of the concept and of the anchor, and how far E reaches."""
         original, where = v[ORIGINAL], expected(*(v[p] for p in EXPECTED))
+        drawn, mask = references.drawn.view(-1, 1, 1, 1), references.mask
+        where = torch.where(drawn, mask * where, where)
         taught = objective.guided_velocity(original, self.scale, where * objective.residual(v[_TOLD], original))
-        if self.below:
-            mask = references.mask
-            taught = mask * references.target + (1 - mask) * taught
+        taught = torch.where(drawn, taught, mask * references.target + (1 - mask) * taught)
         concept = objective.concept_loss(v[COMPLETE], taught)
         kept = objective.concept_loss(v[_HELD], v[_KEPT])
         parts = {"concept": concept.detach(), "preservation": kept.detach(), "expected": where.mean((1, 2, 3))}

@@ -73,12 +73,17 @@ def noised(stream: Iterator[Batch], settings: Settings, field: VelocityField, ge
     batch = next(stream)
     x1 = torch.randn(batch.x0.shape, generator=generator)
     t = field.path.sample_times(len(x1), generator, settings.density, settings.shift) * batch.latest
-    x0, x1, t, mask = (a.to(field.device) for a in (batch.x0.float(), x1, t, batch.mask))
-    return Samples(batch.texts, interpolate(x0, x1, t), t, weighted(field.path, target_velocity(x0, x1), t), mask)
+    x0, x1, t, mask, drawn = (a.to(field.device) for a in (batch.x0.float(), x1, t, batch.mask, batch.drawn))
+    target = weighted(field.path, target_velocity(x0, x1), t)
+    return Samples(batch.texts, interpolate(x0, x1, t), t, target, mask, drawn)
 
 
 def _rows(samples: Samples, part: slice) -> Samples:
-    return Samples(samples.texts[part], samples.x_t[part], samples.t[part], samples.target[part], samples.mask[part])
+    return Samples(samples.texts[part], *(x[part] for x in _tensors(samples)))
+
+
+def _tensors(s: Samples) -> tuple[Tensor, ...]:
+    return s.x_t, s.t, s.target, s.mask, s.drawn
 
 
 def weighted(path: NoisePath, v: Tensor, t: Tensor) -> Tensor:
@@ -105,6 +110,6 @@ def _mixed(coins: Tensor, a: Samples, b: Samples) -> Samples:
     where = coins.to(a.t.device)
     tensors = [
         torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y)
-        for x, y in ((a.x_t, b.x_t), (a.t, b.t), (a.target, b.target), (a.mask, b.mask))
+        for x, y in zip(_tensors(a), _tensors(b), strict=True)
     ]
     return Samples(texts, *tensors)

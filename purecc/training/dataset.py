@@ -24,10 +24,11 @@ class ConceptItem:
         latents: [V, C, H, W], V variants (crops, flips) of the image, as the VAE gives them.
         texts: its complete, base and target text.
         image: [h, w, 3] in [0, 1], the image as it is trained on, for display.
-        mask: where the concept is, [V, 1, H, W] in [0, 1]; None: not known.
+        mask: where the concept is, or in a drawn image may be, [V, 1, H, W] in [0, 1]; None: not known.
         weight: how often it is sampled for each time that one of weight 1 is.
         latest: factor of the times at which it is noised; below 1, much noise is left out.
         shrink: makes it smaller within its frame; None: there is no picture to do so with.
+        drawn: whether the base drew it, so that it is no image to be learned as it is.
     """
 
     latents: Tensor
@@ -37,6 +38,7 @@ class ConceptItem:
     weight: int = 1
     latest: float = 1.0
     shrink: Shrink | None = None
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,14 @@ class Batch:
         texts: B of them.
         mask: [B, 1, H, W], 1 where an item has none.
         latest: factors of their times, [B].
+        drawn: whether the base drew each, [B].
     """
 
     x0: Tensor
     texts: tuple[ConceptTexts, ...]
     mask: Tensor
     latest: Tensor
+    drawn: Tensor
 
 
 class Batches(Iterator[Batch]):
@@ -144,6 +148,7 @@ class Batches(Iterator[Batch]):
             tuple(i.texts for i, _ in chosen),
             torch.stack([torch.ones_like(i.latents[k, :1]) if i.mask is None else i.mask[k] for i, k in chosen]),
             torch.tensor([i.latest for i in batch]),
+            torch.tensor([i.drawn for i in batch]),
         )
 
     def queues(self) -> list[list[int]]:

@@ -138,7 +138,7 @@ def samples(count, shape, start):
     texts = tuple(parse_caption(f"a [v] robot, {start + k}", "robot") for k in range(count))
     value = torch.arange(start, start + count, dtype=torch.float32)
     full = value.view(-1, 1, 1, 1).expand(count, *shape)
-    return Samples(texts, full, value, 10 * full, full[:, :1] / 100)
+    return Samples(texts, full, value, 10 * full, full[:, :1] / 100, value % 2 == 0)
 
 
 def anchor(references, pool, seed=0, draws=1, recipe=None):
@@ -200,7 +200,7 @@ def test_accumulated_batches_of_one_are_a_batch_of_two(masked, monkeypatch):
     ]
 
     def rows(s, k):
-        return Samples(s.texts[k], s.x_t[k], s.t[k], s.target[k], s.mask[k])
+        return Samples(s.texts[k], s.x_t[k], s.t[k], s.target[k], s.mask[k], s.drawn[k])
 
     parts = iter([*whole, *(rows(s, slice(k, k + 1)) for k in range(2) for s in whole)])
     monkeypatch.setattr(batching, "noised", lambda *_: next(parts))

@@ -15,7 +15,7 @@ def recipe(**values):
 
 
 def velocities(of):
-    """A random velocity for every pass of a recipe, and samples that no term reads."""
+    """A random velocity for every pass of a recipe, and images of the class, of which no term reads but the mask."""
     from purecc_pack.purecc.method.recipe import Samples
 
     generator = torch.Generator().manual_seed(0)
@@ -23,7 +23,7 @@ def velocities(of):
     for p in v:
         v[p].requires_grad_(p.grad)
     nan = torch.full((2, 4, 12, 12), torch.nan)
-    return v, Samples((), nan, nan[:, 0, 0, 0], nan, nan[:, :1])
+    return v, Samples((), nan, nan[:, 0, 0, 0], nan, torch.ones(2, 1, 12, 12), torch.ones(2, dtype=torch.bool))
 
 
 def test_it_needs_an_extractor_a_pool_and_images_of_the_class_and_no_mask():
@@ -33,14 +33,15 @@ def test_it_needs_an_extractor_a_pool_and_images_of_the_class_and_no_mask():
     ours = recipe()
     assert ours.needs_extractor and ours.needs_pool and ours.needs_class_images and not ours.needs_mask
     assert ours.fit("instance", "attention and mlp") == ours == ours.without_mask()
-    assert not any(other.needs_class_images for other in (AnchoredLearning(), PureLearning()))
+    assert not any(o.needs_class_images or o.starts_as_extractor for o in (AnchoredLearning(), PureLearning()))
+    assert ours.starts_as_extractor and not recipe(fresh=True).starts_as_extractor
     assert ours.work == 6 + 4.5, "two passes with a gradient, four without and half of one"
-    assert ours.describe() == {"method": "ClassImageLearning", "weight": 1.0, "scale": 1.0, "below": 0.0}
+    assert ours.describe() == {"method": "ClassImageLearning", "weight": 1.0, "scale": 1.0, "below": 0.0, "fresh": False}
 
 
 @pytest.mark.parametrize("values", [{}, {"scale": 1.5}, {"weight": 0.3}])
 def test_the_loss_is_the_one_written_out(values):
-    """Neither the references' velocity nor their mask counts: both are NaN here."""
+    """The images' own velocity does not count: it is NaN here."""
     from purecc_pack.purecc.method import maps
     from purecc_pack.purecc.method.recipe import Pass
 
@@ -64,33 +65,26 @@ def test_the_loss_is_the_one_written_out(values):
     assert not any(part.requires_grad for part in terms.parts.values())
 
 
-def test_references_are_learned_as_they_are_inside_their_masks():
-    """M v + (1 − M) v_PureCC; an image of the class has M = 0."""
+def test_masks_of_references_and_of_images_of_the_class():
+    """A reference is learned as it is inside its mask, M v + (1 − M) v_PureCC; in an image of the class R ends there."""
+    from purecc_pack.purecc.method.anchored import EXPECTED, expected
+    from purecc_pack.purecc.method.recipe import COMPLETE, Pass
+
     ours = recipe(below=0.5)
     assert ours.needs_mask and ours.latest == 0.5 and recipe().latest == 0
     v, samples = velocities(ours)
     mask = torch.zeros(2, 1, 12, 12)
-    mask[1, :, 3:9, 3:9] = 0.7
+    mask[:, :, 3:9, 3:9] = 0.7
     target = torch.randn(2, 4, 12, 12, generator=torch.Generator().manual_seed(1))
-    from purecc_pack.purecc.method.recipe import COMPLETE
-
-    got = ours.terms(v, replace(samples, target=target, mask=mask), None)
-    plain = recipe()
-    taught = 2 * [None]
-
-    def spy(complete, wanted):
-        taught[0] = wanted
-        return (complete - wanted).square().mean((1, 2, 3))
-
-    import purecc_pack.purecc.method.two_stages as module
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            module.objective, "concept_loss", lambda a, b: spy(a, b) if a is v[COMPLETE] else (a - b).mean((1, 2, 3))
-        )
-        plain.terms(v, samples, None)
-    wanted = mask * target + (1 - mask) * taught[0]
+    got = ours.terms(v, replace(samples, target=target, mask=mask, drawn=torch.tensor([True, False])), None)
+    v_b, where = v[Pass(None, "base")], expected(*(v[p] for p in EXPECTED))
+    residual = v[Pass("extractor", "target")] - v_b
+    of_class = v_b + mask * where * residual
+    of_reference = mask * target + (1 - mask) * (v_b + where * residual)
+    wanted = torch.stack([of_class[0], of_reference[1]])
     torch.testing.assert_close(got.parts["concept"], (v[COMPLETE] - wanted).square().mean((1, 2, 3)).detach())
+    assert float((of_class[0] - of_reference[0]).abs().max()) > 0.1
+    assert float(got.parts["expected"][0]) < float(where[0].mean()), "that of the class reaches no further than its mask"
 
 
 def test_nothing_is_to_be_learned_where_the_extractor_is_the_base():
@@ -111,7 +105,7 @@ def second(models, dataset, extractor):
         move(branched, "extractor", seed=5)
         from purecc_pack.purecc.training.class_images import class_items
 
-        yield branched, replace(data, items=class_items(data, job.pool.captions))
+        yield branched, replace(data, items=tuple(replace(i, drawn=True) for i in class_items(data, job.pool.captions)))
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_accumulated_batches_of_one_are_a_batch_of_two(stage2, monkeypatch):
     whole = batching.noised(stream, runs.settings(), branched.field, generator)
 
     def rows(k):
-        return Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k])
+        return Samples(whole.texts[k], whole.x_t[k], whole.t[k], whole.target[k], whole.mask[k], whole.drawn[k])
 
     parts = iter([whole, rows(slice(0, 1)), rows(slice(1, 2))])
     monkeypatch.setattr(batching, "noised", lambda *_: next(parts))

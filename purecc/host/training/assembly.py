@@ -202,6 +202,7 @@ def _of_steps(dataset: ConceptDataset, job: Job) -> list[str]:
         texts.append(class_prompt(dataset.class_word))
     if job.recipe.needs_class_images:
         texts += [text for t in class_texts(dataset, job.pool.captions) for text in (t.complete, t.base, t.target)]
+        texts += [caption.other for caption in job.pool.captions]
     for item in dataset.items:
         placed = [] if job.references.places == OFF else every_text(item.texts)
         texts += [text for t in (item.texts, *placed) for text in (t.complete, t.base, t.target)]

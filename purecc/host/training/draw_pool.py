@@ -8,8 +8,9 @@ from functools import partial
 
 from torch import Tensor
 
+from ...text.texts import class_prompt
 from ...training import pool
-from ...training.class_images import class_items
+from ...training.class_images import apart, class_items
 from ...training.dataset import ConceptDataset, ConceptItem
 from ...training.pool import BATCH, CFG, generate_pool, plan_pool, pool_items
 from ..messages import Phase
@@ -45,15 +46,27 @@ def draw_class(
 ) -> ConceptDataset:
     """Return images of the class that the base model generates, in place of the references; see `class_items`.
 
-    Its arguments are those of `draw_pool`.
+    Those that show another thing have a mask that leaves it out. Its arguments are those of `draw_pool`.
 
     Raises:
         ValueError: an image is not finite.
         OutOfMemory: the device's memory is too small.
     """
-    items = class_items(dataset, job.pool.captions)
+    captions = job.pool.captions
+    items = class_items(dataset, captions)
+    others = {item.texts.target: caption.other for item, caption in zip(items, captions, strict=True)}
     asked = (), len(items), job.settings.seed + 1  # other noise than the pool's
-    return replace(dataset, items=drawn(assembly, items, asked, on_phase, draws))
+    own = class_prompt(dataset.class_word)
+
+    def marked(item: ConceptItem) -> ConceptItem:
+        other, mask = others[item.texts.target], None
+        if other:
+            find = partial(apart, assembly.branched, item, (own, other))
+            mask = halve_until_it_fits(f"telling the {dataset.class_word} from {other}", find, 2 * BATCH)
+            mask = require_finite(assembly, "an image of the class", mask)
+        return replace(item, mask=mask, drawn=True)
+
+    return replace(dataset, items=tuple(map(marked, drawn(assembly, items, asked, on_phase, draws))))
 
 
 def drawn(

@@ -155,7 +155,8 @@ def test_the_penalty_is_part_of_the_loss(quality):
 
     method = ConceptCustomisation()
     recipe = ewc.Penalised(method, lambda: torch.tensor(3.0))
-    samples = Samples((), torch.zeros(2, 1, 2, 2), torch.zeros(2), torch.ones(2, 1, 2, 2), torch.ones(2, 1, 2, 2))
+    ones, zeros = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    samples = Samples((), zeros, torch.zeros(2), ones, ones, torch.zeros(2, dtype=torch.bool))
     terms = recipe.terms({COMPLETE: torch.zeros(2, 1, 2, 2)}, samples, None)
     assert terms.total.tolist() == [4.0, 4.0] and terms.parts["concept"].tolist() == [1.0, 1.0]
     assert recipe.passes == method.passes and recipe.describe() == method.describe()

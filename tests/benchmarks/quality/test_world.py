@@ -72,16 +72,19 @@ def test_captions_of_images_of_the_class(name):
     """The teacher's name ground and place; the learner's say no more than that, and none is measured."""
     concept = concepts.CONCEPTS[name]
     captions, measured = prompts.class_captions(concept, 48), {a.text for a in prompts.asked(concept)}
-    assert captions == prompts.class_captions(concept, 48) and len(captions) == 48
-    for told, said in captions:
+    paired = prompts.class_captions(concept, 48, paired=True)
+    assert captions == prompts.class_captions(concept, 48) and len(captions) == len(paired) == 48
+    for told, said, other in (*captions, *paired):
+        assert bool(other) == (" and " in told) and concept.confound[1] not in other.split()
         assert set(said.split()) <= set(told.split()) and said not in measured
         assert any(place in told for place in ("on the left", "in the middle", "on the right"))
         assert any(background in told for background in BACKGROUNDS)
-    assert 10 < sum(told != said for told, said in captions) < 38
+    assert 10 < sum(c.told != c.said for c in captions) < 38
+    assert not any(c.other for c in captions) and sum(bool(c.other) for c in paired) == 16
     pool = prompts.class_anchor_prompts(concept, 96)
     assert len(pool) == 96 and sum(concept.word in prompt.split() for prompt in pool) == 48
     assert not any("[v]" in prompt for prompt in pool)
-    assert [told.replace("[v] ", "") for told, _ in captions] == list(pool[::2])
+    assert [c.told.replace("[v] ", "") for c in captions] == list(pool[::2])
 
 
 def test_every_method_that_may_be_claimed_was_searched_alike():

@@ -48,7 +48,8 @@ def test_the_released_loss(comfyui, joined):
         (None, "target", False),
         (None, "empty", False),
     ]
-    samples = Samples((), noised.x_t, noised.timestep / 1000, noised.target, torch.ones(3, 1, 8, 8))
+    drawn = torch.zeros(3, dtype=torch.bool)
+    samples = Samples((), noised.x_t, noised.timestep / 1000, noised.target, torch.ones(3, 1, 8, 8), drawn)
     torch.testing.assert_close(recipe.terms(velocities, samples, None).total.mean(), own)
 
 

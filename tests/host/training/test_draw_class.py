@@ -1,5 +1,7 @@
 """A whole second stage on images of the class: it sees no reference, and draws its images once."""
 
+from random import Random
+
 import pytest
 import runs
 import torch
@@ -83,3 +85,27 @@ def test_its_captions_decide_what_a_run_is_and_no_other_s(models, dataset):
     assert settings(None, CAPTIONS) != settings(None, CAPTIONS[:1])
     anchored = settings(AnchoredLearning(), CAPTIONS)
     assert anchored == settings(AnchoredLearning(), ()) and "pool.captions" not in anchored
+
+
+def test_beside_another_thing_the_concept_is_learned_on_its_own_side_alone(models, extractor, monkeypatch):
+    """Both sides come out right in all of eight images of the embedded base, from its evidence and no caption."""
+    from purecc_pack.purecc.host.training import session
+    from purecc_pack.purecc.training import concept_masks, pool
+    from purecc_pack.purecc.training.class_images import class_captions
+
+    monkeypatch.setattr(pool, "STEPS", 10)  # as many as users have: fewer draw no things
+    monkeypatch.setattr(concept_masks, "SAMPLES", 8)
+    grounds = ("on sand", "on grass", "on snow", "on waves")
+    captions = class_captions("robot", grounds, (), 24, Random(0), others=("a blue cup", "a green fish", "a red tree"))
+    data = runs.build(models, list(torch.zeros(1, 1, 96, 96, 3)), ("a [v] robot",))
+    with session.prepared(models, data, job(pool_captions=captions), runs.Quiet(), extractor) as made:
+        items = made.sampled.items
+    others = {c.told: c.other for c in captions}
+    assert all(i.drawn for i in items) and sum(i.mask is not None for i in items) == 8
+    for item in items:
+        told = item.texts.target
+        assert (item.mask is not None) == bool(others[told])
+        if item.mask is not None:
+            left, right = (float(half.mean()) for half in item.mask.chunk(2, -1))
+            concepts, others_side = (left, right) if "robot on the left" in told else (right, left)
+            assert concepts > 0.85 > 0.25 > others_side, told
