@@ -6,8 +6,8 @@
     python benchmarks/speed/report.py                            # tables into README.md
 
 Each contestant has a process of its own, which loads nothing that it does not need; at true shapes on a CPU each row
-has one, in which glibc keeps freed memory, as torch does on a GPU: what a process pays for new pages is no contestant's.
-Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
+has one, in which glibc keeps freed memory, as torch does on a GPU, and takes it in large pages: what a process pays for
+new ones is no contestant's. Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
 
 Where a machine is lent for minutes, --budget SECONDS shares them among the contestants: no row begins later, rows of
 this device that are in the file already are not measured again, and --out names another file.
@@ -75,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, given = _options(arguments), list(sys.argv[1:] if arguments is None else arguments)
     if options.here:
         return _contest(options)
-    everyone = CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE
-    everyone = everyone if options.kind == "sd3.5" else BESIDE[:2]
-    processes = [process for who in options.who or everyone for process in _processes(who, options)]
+    everyone = list(CONTESTANTS if torch.cuda.is_available() or options.small else BESIDE)
+    chosen = options.who or (everyone if options.kind == "sd3.5" else BESIDE[:2])
+    processes = [process for who in chosen for process in _processes(who, options)]
     ends = time.monotonic() + (options.budget or 0)
     codes = [0]
     for number, process in enumerate(processes):

@@ -109,7 +109,6 @@ def _mixed(coins: Tensor, a: Samples, b: Samples) -> Samples:
     texts = tuple(x if p else y for p, x, y in zip(coins.tolist(), a.texts, b.texts, strict=True))
     where = coins.to(a.t.device)
     tensors = [
-        torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y)
-        for x, y in zip(_tensors(a), _tensors(b), strict=True)
+        torch.where(where.view(-1, *[1] * (x.ndim - 1)), x, y) for x, y in zip(_tensors(a), _tensors(b), strict=True)
     ]
     return Samples(texts, *tensors)

@@ -79,9 +79,9 @@ def class_captions(
         other, pairs = "", len(out) // BESIDE if others else 0
         if others and len(out) % BESIDE == BESIDE - 1:
             other = rng.choice(others)
-            sides, things = rng.sample((LEFT, RIGHT), 2), (marked, f"and {other}")
+            sides, things = rng.sample((LEFT, RIGHT), 2), [marked, f"and {other}"]
         else:
-            sides, things = [PLACES[(len(out) - pairs) % len(PLACES)]], (marked,)
+            sides, things = [PLACES[(len(out) - pairs) % len(PLACES)]], [marked]
         placed = [part for thing, side in zip(things, sides, strict=True) for part in (thing, said_in_english(side))]
         told = _joined(*placed, ground, style)
         said = _joined(*(things if less[1] else placed), "" if less[0] else ground, style)

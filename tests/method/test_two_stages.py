@@ -36,7 +36,13 @@ def test_it_needs_an_extractor_a_pool_and_images_of_the_class_and_no_mask():
     assert not any(o.needs_class_images or o.starts_as_extractor for o in (AnchoredLearning(), PureLearning()))
     assert ours.starts_as_extractor and not recipe(fresh=True).starts_as_extractor
     assert ours.work == 6 + 4.5, "two passes with a gradient, four without and half of one"
-    assert ours.describe() == {"method": "ClassImageLearning", "weight": 1.0, "scale": 1.0, "below": 0.0, "fresh": False}
+    assert ours.describe() == {
+        "method": "ClassImageLearning",
+        "weight": 1.0,
+        "scale": 1.0,
+        "below": 0.0,
+        "fresh": False,
+    }
 
 
 @pytest.mark.parametrize("values", [{}, {"scale": 1.5}, {"weight": 0.3}])
@@ -66,7 +72,7 @@ def test_the_loss_is_the_one_written_out(values):
 
 
 def test_masks_of_references_and_of_images_of_the_class():
-    """A reference is learned as it is inside its mask, M v + (1 − M) v_PureCC; in an image of the class R ends there."""
+    """A reference is learned inside its mask, M v + (1 − M) v_PureCC; in an image of the class R ends with it."""
     from purecc_pack.purecc.method.anchored import EXPECTED, expected
     from purecc_pack.purecc.method.recipe import COMPLETE, Pass
 
@@ -84,7 +90,7 @@ def test_masks_of_references_and_of_images_of_the_class():
     wanted = torch.stack([of_class[0], of_reference[1]])
     torch.testing.assert_close(got.parts["concept"], (v[COMPLETE] - wanted).square().mean((1, 2, 3)).detach())
     assert float((of_class[0] - of_reference[0]).abs().max()) > 0.1
-    assert float(got.parts["expected"][0]) < float(where[0].mean()), "that of the class reaches no further than its mask"
+    assert float(got.parts["expected"][0]) < float(where[0].mean()), "no further than the mask of the class"
 
 
 def test_nothing_is_to_be_learned_where_the_extractor_is_the_base():

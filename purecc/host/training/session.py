@@ -126,9 +126,9 @@ def prepared(
         _determinism(job.memory.deterministic),
         assembled(models, ordered, job, listener.phase, extractor, train_on) as assembly,
     ):
-        if extractor is not None and train_on is None and job.recipe.starts_as_extractor:
-            if not start_as_extractor(assembly.branched, extractor):
-                listener.note(Message("note_fresh_lora"))
+        continues = train_on is None and job.recipe.starts_as_extractor
+        if continues and extractor is not None and not start_as_extractor(assembly.branched, extractor):
+            listener.note(Message("note_fresh_lora"))
         start = None
         base = base_hash(assembly.field) if resumer is not None or job.memory.cache else ""
         draws = BaseDraws(base, assembly) if job.memory.cache else None
