@@ -7,7 +7,8 @@
 
 Each contestant has a process of its own, which loads nothing that it does not need; at true shapes on a CPU each row
 has one, in which glibc keeps freed memory, as torch does on a GPU, and takes it in large pages: what a process pays for
-new ones is no contestant's. Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured. A row that fails costs no other.
+new ones is no contestant's. Rows go to results/speed.jsonl (small: build/speed/small.jsonl) as they are measured. A
+row that fails costs no other.
 
 Where a machine is lent for minutes, --budget SECONDS shares them among the contestants: no row begins later, rows of
 this device that are in the file already are not measured again, and --out names another file.
