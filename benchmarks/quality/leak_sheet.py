@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
 
-SEED = 3
-METHODS_SHOWN = {"lora-token": "LoRA", "anchored-fit": "anchored", "two-stages-late": "PureCC, class images"}
+SEED = 2
+METHODS_SHOWN = {"lora-token": "LoRA", "anchored-fit": "anchored", "two-stages-node": "PureCC, class images"}
 """By the label of their rows; the title of each column."""
 SIDE, GAP, LINE = 128, 6, 16
 

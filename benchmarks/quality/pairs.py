@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "scripts")]
-PAIR = ("lora-token", "two-stages-late")
+PAIR = ("lora-token", "two-stages-node")
 EACH = 14
 SIDE, ACROSS, DOWN = 144, 3, 7
 PHASE = "second-claim"

@@ -1,10 +1,10 @@
 """Show where the time of a step goes, by kind of operation: results/profile.md.
 
-    export MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_MMAP_THRESHOLD_=33554432
+    export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1
     COMFYUI_PATH=... python benchmarks/speed/profiling.py [--stages "plain LoRA, all blocks"] [--small]
 
 A step of a run of ours, and of TrainLoraNode in bypass mode, as `run.py` makes them, under PyTorch's profiler. The two
-variables have glibc keep freed memory: what a process pays for new pages is not any operation's.
+settings have glibc keep freed memory, in large pages: what a process pays for new pages is not any operation's.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ CONTESTANTS = {
 }
 SPARE = 2**30
 """Bytes of a computer without a GPU that are left to others."""
-KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-"""Has glibc keep all freed memory; read as a process begins."""
+KEPT = {"GLIBC_TUNABLES": f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={2**40}:glibc.malloc.hugetlb=1"}
+"""Has glibc keep all freed memory, in large pages; read as a process begins."""
 BESIDE = ("ours", "TrainLoraNode", "released")
 """By name in the results; those that are compared. Each has `cases`, a stage and a setting a row, and `measure` for
 a row and a shape."""
