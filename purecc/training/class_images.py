@@ -48,7 +48,7 @@ OTHERS = (
 UNSAID_GROUND, UNSAID_PLACE = 0.25, 0.4
 """Shares of the images of which the learner is not told them."""
 BESIDE = 3
-"""Every so manieth image shows another thing beside it."""
+"""One image in so many shows another thing beside it."""
 
 
 def class_captions(
@@ -72,7 +72,8 @@ def class_captions(
         others: things, such as "a chair", one of which stands beside it in every third image; none is of the class.
     """
     marked, out = default_caption(class_word), list[ClassCaption]()
-    others = [other for other in others if not set(class_word.lower().split()) & set(other.lower().split())]
+    named = set(class_word.lower().split())
+    others = [other for other in others if named.isdisjoint(other.lower().split()[1:])]
     while len(out) < count:
         ground, style = rng.choice(list(grounds)), rng.choice(["", *styles])
         less = rng.random() < UNSAID_GROUND, rng.random() < UNSAID_PLACE

@@ -79,6 +79,7 @@ def test_every_third_image_shows_another_thing_on_the_other_side():
     assert len(sides) == len(pairs) and 30 < sum(place == "on the left" for place, _ in sides) < 70
     assert {c.other for c in pairs} == {other for other in OTHERS if "dog" not in other}
     assert all(c.said.startswith("a [v] Toy Dog") and f"and {c.other}" in c.said for c in pairs)
+    assert any(c.other for c in class_captions("man in a hat", ("on sand",), (), 3, Random(1)))
     unsaid = [c for c in pairs if "on the" not in c.said]
     assert 25 < len(unsaid) < 55 and all(not any(p in c.said for p in places) for c in unsaid)
 
