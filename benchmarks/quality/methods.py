@@ -73,7 +73,7 @@ class Method:
         ewc: weight of elastic weight consolidation; 0: none.
         target: the layers with a LoRA, a key of `lora.TARGETS` or AUTO.
         class_pool: whether half of the pool shows the class.
-        paired: whether a third of the images of the class show another thing beside it.
+        paired: whether a sixth of the images of the class show another thing beside it.
         references: what is done to them first.
         stages: of a method with an extractor.
     """
@@ -124,7 +124,7 @@ LATE = Method(
     references=FITTED,
     stages=Stages("anchored-fit", 0.5),
 )
-FRESH = LATE.at(title="PureCC (class images), before θ2 started as θ1", fresh=True, paired=False)
+SINGLE = LATE.at(title="PureCC (class images), two stages (ours), images of one thing", paired=False)
 
 METHODS: dict[str, Method] = {
     "lora": PLAIN.at(title="LoRA (3), no embedding", input_token=False),
@@ -163,24 +163,24 @@ METHODS: dict[str, Method] = {
     "class-anchor": Method(
         "anchored, anchored on images of the class", ClassAnchored(), lr=8e-3, references=replace(APART, places=SAY)
     ),
-    "two-stages": Method("two stages", ClassImageLearning(fresh=True), lr=4e-3, stages=Stages("anchored-node")),
+    "two-stages": Method("two stages", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node")),
     "two-stages-half": Method(
-        "two stages, half the steps each", ClassImageLearning(fresh=True), lr=4e-3, stages=Stages("anchored-node", 0.5)
+        "two stages, half the steps each", ClassImageLearning(), lr=4e-3, stages=Stages("anchored-node", 0.5)
     ),
     "two-stages-moved": Method(
         "two stages, half the steps each, references moved where they share a place",
-        ClassImageLearning(fresh=True),
+        ClassImageLearning(),
         lr=4e-3,
         stages=Stages("anchored-apart", 0.5),
     ),
-    "two-stages-large": FRESH.at(
+    "two-stages-large": SINGLE.at(
         title="PureCC (class images), large references as they are",
         references=APART,
         stages=Stages("anchored-apart", 0.5),
     ),
-    "two-stages-late": FRESH,
+    "two-stages-late": SINGLE,
     "two-stages-node": LATE,
-    "two-stages-told": FRESH.at(
+    "two-stages-told": SINGLE.at(
         title="PureCC (class images), the companion named by the user",
         references=replace(FITTED, told=True),
         stages=Stages("anchored-told", 0.5),

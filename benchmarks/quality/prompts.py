@@ -132,7 +132,7 @@ def class_captions(concept: Concept, count: int, paired: bool = False) -> tuple[
     """Return captions of images of the class, with [v]: all that each shows, and what the learner is told of it.
 
     Background and place always are in the first; the second leaves them out in a quarter and two fifths. No second one
-    is a measured prompt. With `paired`, every third shows another thing beside it, never the confound.
+    is a measured prompt. With `paired`, every sixth shows another thing beside it, never the confound.
     """
     grounds = [ground(background) for background in BACKGROUNDS]
     styles = [f"in {style} style" for style in STYLES]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -35,41 +34,34 @@ def above(runs: Runs, label: str, keys: list, parts: float) -> tuple[Figure, Fig
     return (lambda ks: mine(ks) / theirs(ks)), (lambda ks: mine(ks) - parts * theirs(ks))
 
 
-def steps_to_half(runs: Runs, label: str, before: int = 0, first: str = "") -> Figure:
+def steps_to_half(runs: Runs, label: str, before: int = 0) -> Figure:
     """Return after how many steps the mean curve is at half of its last fidelity, between steps by straight lines.
 
     Args:
         runs: at every step that was measured.
         label: of a method.
         before: steps of a first stage, after which there is nothing to use yet.
-        first: label of the method of the first stage, where the second goes on from what that has learned; empty: it
-            begins anew.
     """
 
-    def curve(label: str, keys: Sequence[Key]) -> list[tuple[int, float]]:
-        curves = runs.curves[label]
-        steps = sorted(set.intersection(*(set(curves[k]) for k in keys)))
-        return list(zip(steps, mean_curve(curves, keys, "fidelity"), strict=True))
-
     def figure(keys: Sequence[Key]) -> float:
-        points = [point for point in curve(first, keys) if point[0] <= before] if first else [(before, 0.0)]
-        points = [(0, 0.0), *points, *((before + step, value) for step, value in curve(label, keys))]
-        half = points[-1][1] / 2
-        for (start, low), (end, high) in pairwise(points):
-            if high >= half:
-                return start + ((half - low) / (high - low) if high > low else 0.0) * (end - start)
+        curves = runs.curves[label]
+        steps = [0, *sorted(set.intersection(*(set(curves[k]) for k in keys)))]
+        values = [0.0, *mean_curve(curves, keys, "fidelity")]
+        for k, value in enumerate(values[1:]):
+            if value >= values[-1] / 2:
+                part = (values[-1] / 2 - values[k]) / (value - values[k]) if value > values[k] else 0.0
+                return before + steps[k] + part * (steps[k + 1] - steps[k])
         return float("nan")
 
     return figure
 
 
-def first_stage(label: str) -> tuple[int, str]:
-    """Return the steps of a method's first stage, and its method where the second stage goes on from it."""
+def first_stage(label: str) -> int:
+    """Return the steps of a method's first stage."""
     from methods import METHODS
 
     method = METHODS[label]
-    steps = round(STEPS * method.stages.share) * method.recipe.needs_extractor
-    return steps, method.stages.first if method.recipe.starts_as_extractor else ""
+    return round(STEPS * method.stages.share) * method.recipe.needs_extractor
 
 
 def less(left: Figure, right: Figure) -> Figure:
@@ -81,7 +73,7 @@ def over_the_steps(runs: Runs) -> list[str]:
     """Return the sections on what is reached after how many steps."""
     halves = []
     for label in runs.curves:
-        mine, theirs = (steps_to_half(runs, m, *first_stage(m)) for m in (label, LORA))
+        mine, theirs = (steps_to_half(runs, m, first_stage(m)) for m in (label, LORA))
         halves.append([runs.titles[label], bootstrap(runs.keys, mine), bootstrap(runs.keys, less(mine, theirs))])
     return [
         "## Over the steps\n",
@@ -89,8 +81,7 @@ def over_the_steps(runs: Runs) -> list[str]:
         "On the way 28 images are drawn, at the end 72. Of two stages the steps of the second are counted here.\n",
         by_steps(runs, ("fidelity", "alone", "near", "leak", "drift")),
         at_levels(runs, "drift"),
-        "Until half of the last fidelity, the first stage counted in; a second stage that starts as the first ended has "
-        "its curve before it:\n",
+        "Until half of the last fidelity, the first stage counted in:\n",
         table(["method", "steps", "less LoRA's"], halves),
     ]
 

@@ -99,11 +99,6 @@ class Recipe(ABC):
         return any(p.branch == EXTRACTOR for p in self.passes)
 
     @property
-    def starts_as_extractor(self) -> bool:
-        """Whether the learner starts as θ1, and not from a fresh LoRA."""
-        return False
-
-    @property
     def needs_mask(self) -> bool:
         """Whether it uses the masks of the references."""
         return False

@@ -41,24 +41,15 @@ class ClassImageLearning(Recipe):
     what x_t shows of them is no news; the details that the base's own images lack are. Inside the mask M it is learned
     as it is: M v + (1 − M) v_PureCC takes the place of v_PureCC.
 
-    θ2 starts as θ1: what is not the concept's it unlearns, and the concept is there from the first step.
-
     Attributes:
         weight: m.
         scale: λ. λ* is no choice here: without L_CC its minimum is where nothing is learned.
         below: times of the references, in parts of all; 0: none is seen.
-        fresh: whether θ2 starts from a fresh LoRA instead.
     """
 
     weight: float = 1.0
     scale: float = 1.0
     below: float = 0.0
-    fresh: bool = False
-
-    @property
-    def starts_as_extractor(self) -> bool:
-        """Unless `fresh`."""
-        return not self.fresh
 
     @property
     def needs_class_images(self) -> bool:

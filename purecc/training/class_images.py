@@ -47,7 +47,7 @@ OTHERS = (
 """What stands beside it."""
 UNSAID_GROUND, UNSAID_PLACE = 0.25, 0.4
 """Shares of the images of which the learner is not told them."""
-BESIDE = 3
+BESIDE = 6
 """One image in so many shows another thing beside it."""
 
 
@@ -69,7 +69,7 @@ def class_captions(
         count: of the images.
         rng: chooses.
         avoid: what the learner may not be told.
-        others: things, such as "a chair", one of which stands beside it in every third image; none is of the class.
+        others: things, such as "a chair", one of which stands beside it in every sixth image; none is of the class.
     """
     marked, out = default_caption(class_word), list[ClassCaption]()
     named = set(class_word.lower().split())

@@ -33,15 +33,13 @@ def test_it_needs_an_extractor_a_pool_and_images_of_the_class_and_no_mask():
     ours = recipe()
     assert ours.needs_extractor and ours.needs_pool and ours.needs_class_images and not ours.needs_mask
     assert ours.fit("instance", "attention and mlp") == ours == ours.without_mask()
-    assert not any(o.needs_class_images or o.starts_as_extractor for o in (AnchoredLearning(), PureLearning()))
-    assert ours.starts_as_extractor and not recipe(fresh=True).starts_as_extractor
+    assert not any(other.needs_class_images for other in (AnchoredLearning(), PureLearning()))
     assert ours.work == 6 + 4.5, "two passes with a gradient, four without and half of one"
     assert ours.describe() == {
         "method": "ClassImageLearning",
         "weight": 1.0,
         "scale": 1.0,
-        "below": 0.0,
-        "fresh": False,
+        "below": 0.0
     }
 
 

@@ -64,22 +64,22 @@ def test_captions_name_a_ground_a_style_or_none_and_every_place_in_turn():
     assert not some & {made.said for made in class_captions("robot", ("on sand",), (), 50, Random(1), some)}
 
 
-def test_every_third_image_shows_another_thing_on_the_other_side():
+def test_every_sixth_image_shows_another_thing_on_the_other_side():
     from random import Random
 
     from purecc_pack.purecc.training.class_images import OTHERS, class_captions
 
-    made = class_captions("Toy Dog", ("on sand",), (), 300, Random(1))
+    made = class_captions("Toy Dog", ("on sand",), (), 600, Random(1))
     alone, pairs = [c for c in made if not c.other], [c for c in made if c.other]
     places = ("on the left", "in the middle", "on the right")
-    assert [c.other != "" for c in made] == [k % 3 == 2 for k in range(300)]
+    assert [c.other != "" for c in made] == [k % 6 == 5 for k in range(600)]
     assert all(places[k % 3] in c.told for k, c in enumerate(alone))
     sides = [(place, c) for c in pairs for place, other in (places[::2], places[::-2])
              if c.told == f"a [v] Toy Dog {place} and {c.other} {other} on sand"]  # fmt: skip
     assert len(sides) == len(pairs) and 30 < sum(place == "on the left" for place, _ in sides) < 70
     assert {c.other for c in pairs} == {other for other in OTHERS if "dog" not in other}
     assert all(c.said.startswith("a [v] Toy Dog") and f"and {c.other}" in c.said for c in pairs)
-    assert any(c.other for c in class_captions("man in a hat", ("on sand",), (), 3, Random(1)))
+    assert any(c.other for c in class_captions("man in a hat", ("on sand",), (), 6, Random(1)))
     unsaid = [c for c in pairs if "on the" not in c.said]
     assert 25 < len(unsaid) < 55 and all(not any(p in c.said for p in places) for c in unsaid)
 

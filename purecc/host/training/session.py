@@ -42,7 +42,6 @@ from .out_of_memory import OutOfMemoryRetry, explain_out_of_memory
 from .place import placed
 from .planning import give_way, planned, tell, timed
 from .resuming import Resumer
-from .start import start_as_extractor
 
 
 @dataclass
@@ -126,9 +125,6 @@ def prepared(
         _determinism(job.memory.deterministic),
         assembled(models, ordered, job, listener.phase, extractor, train_on) as assembly,
     ):
-        continues = train_on is None and job.recipe.starts_as_extractor
-        if continues and extractor is not None and not start_as_extractor(assembly.branched, extractor):
-            listener.note(Message("note_fresh_lora"))
         start = None
         base = base_hash(assembly.field) if resumer is not None or job.memory.cache else ""
         draws = BaseDraws(base, assembly) if job.memory.cache else None

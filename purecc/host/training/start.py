@@ -51,15 +51,6 @@ def start_as(branched: BranchedModel, train_on: Adapter) -> None:
         layers.copy_(train_on.layers)
 
 
-def start_as_extractor(branched: BranchedModel, extractor: Adapter) -> bool:
-    """Give the learner the weights of θ1, and return whether that was possible: its LoRA may be another kind."""
-    try:
-        branched.branches.fill(LEARNER, extractor.lora)
-    except ValueError:
-        return False
-    return True
-
-
 def start_layers(field: HostField, branches: LoraBranches, cache: PromptCache, dataset: ConceptDataset) -> Tensor:
     """Return the base's text stream at [v] while [v] still means the class word, at t = 0.5, [L, hidden]."""
     item = dataset.items[0]

@@ -73,12 +73,7 @@ def test_steps_to_half_count_the_first_stage():
     runs = second_page.Runs(rows)
     assert second_page.steps_to_half(runs, "lora-token")(runs.keys) == pytest.approx(50)
     assert second_page.steps_to_half(runs, "lora-token", before=100)(runs.keys) == pytest.approx(150)
-    assert second_page.first_stage("two-stages-late") == (100, "") and second_page.first_stage("lora-token") == (0, "")
-    assert second_page.first_stage("two-stages-node") == (100, "anchored-fit")
-    goes_on = [{**r, "label": "second", "curve": {"50": {"fidelity": 1.6}}} for r in rows]
-    both = second_page.Runs([*rows, *goes_on])
-    assert second_page.steps_to_half(both, "second", 100, "lora-token")(both.keys) == pytest.approx(100)
-    assert second_page.steps_to_half(both, "second", 50, "lora-token")(both.keys) == pytest.approx(50 + 50 / 3)
+    assert second_page.first_stage("two-stages-late") == 100 and second_page.first_stage("lora-token") == 0
     fast = [{**r, "curve": {"25": {"fidelity": 0.6}, "50": {"fidelity": 0.6}}} for r in rows]
     assert second_page.steps_to_half(second_page.Runs(fast), "lora-token")(runs.keys) == pytest.approx(12.5)
 
