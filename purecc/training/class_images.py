@@ -105,9 +105,8 @@ def class_texts(dataset: ConceptDataset, captions: Sequence[ClassCaption]) -> li
         ValueError: a caption cannot be read.
     """
     texts = []
-    for caption in captions:
-        pair = caption.told, caption.said
-        told, learned = (parse_caption(text, dataset.class_word, dataset.kind) for text in pair)
+    for whole, said, _ in captions:
+        told, learned = (parse_caption(text, dataset.class_word, dataset.kind) for text in (whole, said))
         texts.append(replace(told, complete=learned.complete, target=told.complete))
     return texts
 
