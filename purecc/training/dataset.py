@@ -12,8 +12,8 @@ from torch import Tensor
 from ..text.concept import Concept
 from ..text.texts import ConceptTexts
 
-Shrink = Callable[[float], tuple[Tensor, Tensor]]
-"""From a factor to the latents [V, C, H, W] and the image [h, w, 3] of a picture made smaller within its frame."""
+Shrink = Callable[[float], tuple[Tensor, tuple[Tensor, ...]]]
+"""From a factor to the latents [V, C, H, W] and V images [h, w, 3] of a picture made smaller within its frame."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class ConceptItem:
     Attributes:
         latents: [V, C, H, W], V variants (crops, flips) of the image, as the VAE gives them.
         texts: its complete, base and target text.
-        image: [h, w, 3] in [0, 1], the image as it is trained on, for display.
+        image: [h, w, 3] in [0, 1], the first variant.
         mask: where the concept is, or in a drawn image may be, [V, 1, H, W] in [0, 1]; None: not known.
         weight: how often it is sampled for each time that one of weight 1 is.
         latest: factor of the times at which it is noised; below 1, much noise is left out.
         shrink: makes it smaller within its frame; None: there is no picture to do so with.
         drawn: whether the base drew it, so that it is no image to be learned as it is.
+        others: [h, w, 3] each, the other variants; empty where no image of them is known.
     """
 
     latents: Tensor
@@ -39,6 +40,12 @@ class ConceptItem:
     latest: float = 1.0
     shrink: Shrink | None = None
     drawn: bool = False
+    others: tuple[Tensor, ...] = ()
+
+    @property
+    def images(self) -> tuple[Tensor, ...]:
+        """Every variant, [h, w, 3] each; the first alone where no image of the others is known."""
+        return (self.image, *self.others)
 
 
 @dataclass(frozen=True)

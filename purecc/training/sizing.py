@@ -25,12 +25,15 @@ from .dataset import ConceptItem
 FIT, KEEP = "fit", "keep"
 CHOICES = (FIT, KEEP)
 """Make references smaller that show the concept larger than usual; leave them as they are."""
-FILLS = 0.35
+FILLS = 0.3
 """Share of the image that the masks cover in the median, from which the class's usual size is looked for."""
 LARGER = 1.12
 """Size of the masks in the median, in parts of the usual one, from which references are made smaller."""
 SMALLEST = 0.5
 """Least factor."""
+TIGHT = 0.87
+"""Size of a thing in parts of that of the evidence for it, which reaches beyond it (measured on found masks before and
+after they were sharpened)."""
 IMAGES = 8
 """Of the base, in which it is looked for."""
 
@@ -42,7 +45,7 @@ def size_of(mask: Tensor) -> float:
 
 @torch.no_grad()
 def class_size(branched: BranchedModel, latents: Tensor, prompt: str, limit: int | None = SAMPLES) -> float:
-    """Return how large the class is in an image of the base: the size of where its prompt changes the velocity.
+    """Return how large the class is in an image of the base, by the size of where its prompt changes the velocity.
 
     Args:
         branched: the model; the conditioner knows the prompt and the empty text.
@@ -52,7 +55,7 @@ def class_size(branched: BranchedModel, latents: Tensor, prompt: str, limit: int
     """
     ((x_t, t, _),) = noised(latents, 0, branched.field.device)
     named, empty = (branched.run(BASE, x_t, t, [text] * len(t), limit) for text in (prompt, ""))
-    return size_of(threshold(blur(difference(named, empty))))
+    return TIGHT * size_of(threshold(blur(difference(named, empty))))
 
 
 def may_be_large(masks: Sequence[Tensor]) -> bool:
@@ -82,11 +85,11 @@ def made_smaller(item: ConceptItem, factor: float) -> ConceptItem:
     """
     if item.shrink is None or item.mask is None or factor == 1:
         return item
-    latents, image = item.shrink(factor)
+    latents, (image, *others) = item.shrink(factor)
     grey = F.interpolate(item.mask, image.shape[:2], mode="nearest").movedim(1, -1)
     height, width = item.mask.shape[-2:]
     mask = F.adaptive_avg_pool2d(shrunk(grey, factor, repeat=False).movedim(-1, 1), (height, width))
-    return replace(item, latents=latents, image=image, mask=mask, shrink=None)
+    return replace(item, latents=latents, image=image, mask=mask, shrink=None, others=tuple(others))
 
 
 def shrunk(pictures: Tensor, factor: float, repeat: bool = True) -> Tensor:

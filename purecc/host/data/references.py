@@ -201,8 +201,10 @@ def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
     height, width = latents.shape[-2:]
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem
-    image = reference.variants[0][0].cpu()
-    return ConceptItem(latents, reference.texts, image, mask, reference.weight, shrink=shrink)
+    image, *others = (variant[0].cpu() for variant in reference.variants)
+    return ConceptItem(
+        latents, reference.texts, image, mask, reference.weight, shrink=shrink, others=tuple(others)
+    )
 
 
 def _encoded(pictures: Sequence[Tensor], vae: VAE, which: str) -> Tensor:
@@ -215,9 +217,9 @@ def _encoded(pictures: Sequence[Tensor], vae: VAE, which: str) -> Tensor:
 
 
 def _shrink(reference: Reference, vae: VAE, which: str) -> Shrink:
-    def shrink(factor: float) -> tuple[Tensor, Tensor]:
+    def shrink(factor: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         pictures = [shrunk(variant, factor) for variant in reference.variants]
         with torch.no_grad():  # it is called where gradients are on, which a VAE of inference tensors refuses
-            return _encoded(pictures, vae, which), pictures[0][0].cpu()
+            return _encoded(pictures, vae, which), tuple(picture[0].cpu() for picture in pictures)
 
     return shrink

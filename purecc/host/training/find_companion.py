@@ -11,6 +11,7 @@ from torch import Tensor
 from ...adapters.adapter import fingerprint
 from ...text.texts import class_prompt
 from ...training import companions, concept_masks
+from ...training.agreement import wrong_way_round
 from ...training.common_things import WORDS
 from ...training.dataset import ConceptItem
 from ..messages import Phase
@@ -119,6 +120,8 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     before = [item.mask for item in items if item.mask is not None]
     found = [companions.parted(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
     after, distances = zip(*found, strict=True)
+    wrong = wrong_way_round([i.image for i in items], [m[0, 0] for m in before], [m[0, 0] for m in after])
+    after = [b - a if w else a for b, a, w in zip(before, after, wrong, strict=True)]
     if not companions.plausible(before, after, distances):
         return list(items), ""
     return [replace(item, mask=mask) for item, mask in zip(items, after, strict=True)], word

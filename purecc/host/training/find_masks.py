@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from ...adapters.adapter import fingerprint
@@ -16,7 +17,8 @@ from ...training import concept_masks
 from ...training.common_things import WORDS
 from ...training.companions import companion_prompts
 from ...training.concept_masks import concept_mask
-from ...training.dataset import ConceptDataset
+from ...training.dataset import ConceptDataset, ConceptItem
+from ...training.sharpening import sharpened
 from ..messages import Message, Phase
 from ..models.copies import trainable_world
 from ..models.host_models import HostModels
@@ -118,15 +120,24 @@ def with_masks(
             item = replace(item, mask=mask)
         items.append(item)
         found()
-    if not companion:
-        return Masked(replace(dataset, items=tuple(items)))
-    new = [k for k, item in enumerate(dataset.items) if item.mask is None]
-    explaining = Explaining(assembly, dataset.class_word, companion, on_phase, draws)
-    parted, word = without_companion(explaining, [items[k] for k in new])
-    for k, item in zip(new, parted, strict=True):
+    new, word = [k for k, item in enumerate(dataset.items) if item.mask is None], ""
+    found_here = [items[k] for k in new]
+    if companion:
+        explaining = Explaining(assembly, dataset.class_word, companion, on_phase, draws)
+        found_here, word = without_companion(explaining, found_here)
+    for k, item in zip(new, _sharp(found_here), strict=True):
         items[k] = item
     missed = () if word or companion == WORDS else companion
     return Masked(replace(dataset, items=tuple(items)), word, missed)
+
+
+def _sharp(items: Sequence[ConceptItem]) -> list[ConceptItem]:
+    """Return references of one concept with masks that end where its colours end."""
+    known = [item for item in items if item.mask is not None and len(item.images) == len(item.mask)]
+    places = [mask[0] for item in known if item.mask is not None for mask in item.mask]
+    found = iter(sharpened([image for item in known for image in item.images], places))
+    sharp = {id(item): torch.stack([next(found) for _ in item.images])[:, None] for item in known}
+    return [replace(item, mask=sharp.get(id(item), item.mask)) for item in items]
 
 
 def _draw(assembly: Assembly, words: str, attempt: Callable[[], Tensor]) -> dict[str, Tensor]:
