@@ -161,19 +161,22 @@ def _versions(
     """Return every variant of a reference at each of some places, and where it is for None."""
     assert item.mask is not None
     out = []
-    for latents, mask in zip(item.latents, item.mask, strict=True):
+    images = item.images if len(item.images) == len(item.latents) else (item.image,) * len(item.latents)
+    for latents, mask, image in zip(item.latents, item.mask, images, strict=True):
+        own = replace(item, latents=latents[None], mask=mask[None], image=image, others=())
         columns = (mask > INSIDE).flatten(0, 1).any(0).nonzero()[:, 0]
         width, centre = mask.shape[-1], _centre(mask)
-        least, most = -(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch
+        reached = range(-(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch + 1)
         for place in places:
             by = 0
             if place is not None:
                 low, high = RANGES[place]
                 aim = low + (high - low) * float(torch.rand(1, generator=generator))
-                by = patch * max(least, min(most, round((aim - centre) * width / patch)))
+                there = [n for n in reached if _named(centre + patch * n / width) == place]
+                by = patch * min(there or reached, key=lambda n: abs(centre + patch * n / width - aim))
             texts = texts_at(item.texts, _named(centre + by / width))
             assert texts is not None
-            out.append(_moved(replace(item, latents=latents[None], mask=mask[None], texts=texts, others=()), by))
+            out.append(_moved(replace(own, texts=texts), by))
     return out
 
 

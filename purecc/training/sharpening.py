@@ -48,12 +48,14 @@ def sharpened(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tenso
     inside = before
     for _ in range(ROUNDS):
         own = [colours.histogram(p) for colours, p in zip(seen, inside, strict=True)]
-        common = torch.stack(own).mean(0)
+        common = torch.stack(own).sort(0).values.mean(0)  # the order of the references changes nothing
         inside = [
             _inside(colours, mask, SHARED * common + (1 - SHARED) * mine, colours.histogram(1 - p))
             for colours, mask, mine, p in zip(seen, before, own, inside, strict=True)
         ]
-    found = [F.adaptive_avg_pool2d(p[None], m.shape)[0].to(m) for p, m in zip(inside, masks, strict=True)]
+    found = [
+        F.adaptive_avg_pool2d(p[None], (m.shape[0], m.shape[1]))[0].to(m) for p, m in zip(inside, masks, strict=True)
+    ]
     return [new if new.sum() >= LEFT * old.sum() else old for new, old in zip(found, masks, strict=True)]
 
 

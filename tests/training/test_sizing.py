@@ -17,7 +17,7 @@ def test_small_masks_are_not_compared_with_the_class():
     from purecc_pack.purecc.training.sizing import may_be_large
 
     assert may_be_large(masks(36, 60, 10)) and may_be_large(masks(36))
-    assert not may_be_large(masks(34, 60, 10)) and not may_be_large([])
+    assert not may_be_large(masks(29, 60, 10)) and not may_be_large([])
 
 
 def test_what_is_larger_than_usual_gets_as_large():
@@ -31,7 +31,7 @@ def test_what_is_larger_than_usual_gets_as_large():
 def test_the_usual_size_is_that_of_where_the_prompt_changes_the_velocity():
     from types import SimpleNamespace
 
-    from purecc_pack.purecc.training.sizing import class_size
+    from purecc_pack.purecc.training.sizing import TIGHT, class_size
 
     where = torch.zeros(1, 1, 32, 32)
     where[..., 8:24, 8:24] = 1.0
@@ -43,7 +43,7 @@ def test_the_usual_size_is_that_of_where_the_prompt_changes_the_velocity():
             assert branch is None and limit == 3
             return x_t + where * (texts[0] == "a cup")
 
-    assert class_size(Base(), torch.zeros(1, 4, 32, 32), "a cup", 3) == pytest.approx(0.5, abs=0.05)
+    assert class_size(Base(), torch.zeros(1, 4, 32, 32), "a cup", 3) == pytest.approx(0.5 * TIGHT, abs=0.05)
 
 
 def test_a_picture_is_made_smaller_and_its_edges_repeated():
@@ -76,11 +76,12 @@ def test_a_reference_is_made_smaller_with_the_masks_of_its_variants():
 
     def shrink(factor):
         asked.append(factor)
-        return torch.ones(2, 4, 8, 8), PICTURE[0].flip(0)
+        return torch.ones(2, 4, 8, 8), (PICTURE[0].flip(0), PICTURE[0])
 
     small = made_smaller(reference(mask, shrink), 0.75)
     assert asked == [0.75]
-    assert small.latents.all() and torch.equal(small.image, PICTURE[0].flip(0)) and small.shrink is None
+    assert small.latents.all() and small.shrink is None
+    assert torch.equal(small.images[0], PICTURE[0].flip(0)) and torch.equal(small.images[1], PICTURE[0])
     assert small.mask.shape == mask.shape
     assert float(small.mask.mean()) == pytest.approx(0.75**2 * float(mask.mean()), rel=0.05)
     assert small.mask[0, 0, 6, 1] > 0.9 and small.mask[1, 0, 6, 6] > 0.9

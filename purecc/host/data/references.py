@@ -202,9 +202,7 @@ def _item(reference: Reference, vae: VAE, which: str) -> ConceptItem:
     mask = None if reference.masks is None else of_masks.averaged(reference.masks, (height, width))
     assert reference.texts is not None  # or it would have a problem
     image, *others = (variant[0].cpu() for variant in reference.variants)
-    return ConceptItem(
-        latents, reference.texts, image, mask, reference.weight, shrink=shrink, others=tuple(others)
-    )
+    return ConceptItem(latents, reference.texts, image, mask, reference.weight, shrink=shrink, others=tuple(others))
 
 
 def _encoded(pictures: Sequence[Tensor], vae: VAE, which: str) -> Tensor:

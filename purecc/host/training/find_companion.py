@@ -119,7 +119,8 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     errors = [e if len(i.latents) == 1 else whole(i.latents) for e, i in zip(errors, items, strict=True)]
     before = [item.mask for item in items if item.mask is not None]
     found = [companions.parted(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
-    after, distances = zip(*found, strict=True)
+    distances = [distance for _, distance in found]
+    after = [mask for mask, _ in found]
     wrong = wrong_way_round([i.image for i in items], [m[0, 0] for m in before], [m[0, 0] for m in after])
     after = [b - a if w else a for b, a, w in zip(before, after, wrong, strict=True)]
     if not companions.plausible(before, after, distances):
