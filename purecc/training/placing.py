@@ -2,9 +2,8 @@
 
 Whatever all references share is learned with the concept, and a place is no exception. A mask tells where the concept
 is, so that the caption can say it: the place is then the word's. Where all references share one place the word alone
-teaches nothing, and where none shows the concept at a place, nothing is known of that word with it. So references are
-moved: latents and mask are shifted together by whole patches of the network, what comes in repeats the edge and lies
-outside the mask, and the caption says the new place. No image is generated for it.
+teaches nothing, so they are moved: latents and mask are shifted together by whole patches of the network, what comes in
+repeats the edge and lies outside the mask, and the caption says the new place. No image is generated for it.
 
 Between whole patches every detail would be learned again, and without the word the model draws the concept at several
 places at once (both measured).
@@ -24,8 +23,7 @@ from .dataset import ConceptItem
 
 OFF, SAY, AUTO, MOVE = "off", "say", "auto", "move"
 CHOICES = (OFF, SAY, AUTO, MOVE)
-"""Nothing; say the place; say it and move references that share one, or to a place that none shows; say it and move
-all."""
+"""Nothing; say the place; say it and move references that share one; say it and move all."""
 WITHIN = 0.1
 """Distance of the centres from their mean, in sides of the image, up to which references share a place."""
 RANGES = {LEFT: (0.22, 0.38), MIDDLE: (0.44, 0.56), RIGHT: (0.62, 0.78)}
@@ -80,27 +78,17 @@ def place_references(items: Sequence[ConceptItem], choice: str, patch: int, seed
     """
     if choice == OFF:
         return Placed(tuple((item,) for item in items))
-    everywhere = choice == MOVE or (choice == AUTO and share_a_place(items))
-    absent = absent_places(items) if choice == AUTO and not everywhere else ()
+    moves = choice == MOVE or (choice == AUTO and share_a_place(items))
     generator = torch.Generator().manual_seed(seed)
     versions, moved = [], []
     for number, item in enumerate(items):
-        free = (everywhere or bool(absent)) and _is_free(item)
-        places = (*(PLACES[(number + k) % len(PLACES)] for k in range(VERSIONS)),) if everywhere else (None, *absent)
-        made = _versions(item, places, patch, generator) if free else _said(item)
-        every = len(item.latents) * len(places)  # so that each reference is sampled as often as before
+        free = moves and _is_free(item)
+        made = _versions(item, number, patch, generator) if free else _said(item)
+        every = len(item.latents) * (VERSIONS if moves else 1)  # so that each reference is sampled as often as before
         versions.append(tuple(replace(m, weight=item.weight * every // len(made)) for m in made))
         moved += [versions[-1]] * free
     said = sum(any(m.texts != item.texts for m in made) for item, made in zip(items, versions, strict=True))
     return Placed(tuple(versions), said, tuple(moved))
-
-
-def absent_places(items: Sequence[ConceptItem]) -> tuple[str, ...]:
-    """Return at which of `PLACES` no reference shows the concept; none where a reference has no place."""
-    if not all(map(_has_a_place, items)):
-        return ()
-    shown = {_named(_centre(mask)) for i in items if i.mask is not None for mask in i.mask}
-    return tuple(place for place in PLACES if place not in shown)
 
 
 def share_a_place(items: Sequence[ConceptItem]) -> bool:
@@ -155,10 +143,8 @@ def _said(item: ConceptItem) -> list[ConceptItem]:
     ]
 
 
-def _versions(
-    item: ConceptItem, places: Sequence[str | None], patch: int, generator: torch.Generator
-) -> list[ConceptItem]:
-    """Return every variant of a reference at each of some places, and where it is for None."""
+def _versions(item: ConceptItem, number: int, patch: int, generator: torch.Generator) -> list[ConceptItem]:
+    """Return `VERSIONS` of every variant of a reference, in turn at each place; the first place differs by number."""
     assert item.mask is not None
     out = []
     images = item.images if len(item.images) == len(item.latents) else (item.image,) * len(item.latents)
@@ -166,14 +152,12 @@ def _versions(
         own = replace(item, latents=latents[None], mask=mask[None], image=image, others=())
         columns = (mask > INSIDE).flatten(0, 1).any(0).nonzero()[:, 0]
         width, centre = mask.shape[-1], _centre(mask)
-        reached = range(-(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch + 1)
-        for place in places:
-            by = 0
-            if place is not None:
-                low, high = RANGES[place]
-                aim = low + (high - low) * float(torch.rand(1, generator=generator))
-                there = [n for n in reached if _named(centre + patch * n / width) == place]
-                by = patch * min(there or reached, key=lambda n: abs(centre + patch * n / width - aim))
+        for k in range(VERSIONS):
+            low, high = RANGES[PLACES[(number + k) % len(PLACES)]]
+            aim = low + (high - low) * float(torch.rand(1, generator=generator))
+            steps = round((aim - centre) * width / patch)
+            least, most = -(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch
+            by = patch * max(least, min(most, steps))
             texts = texts_at(item.texts, _named(centre + by / width))
             assert texts is not None
             out.append(_moved(replace(own, texts=texts), by))

@@ -98,8 +98,9 @@ def test_every_variant_has_its_own(models):
     (item,) = find(models, data).items
     assert item.mask.shape == (2, 1, 8, 8)
     (plain,) = find(models, runs.build(models, runs.pictures(1), ["a [v] robot"])).items
-    torch.testing.assert_close(item.mask[:1], plain.mask)
-    assert not torch.allclose(item.mask[0], item.mask[1], atol=1e-2)
+    # The colours of both are counted, so that the first is not quite what it is alone.
+    torch.testing.assert_close(item.mask[:1], plain.mask, atol=0.05, rtol=0)
+    assert not torch.allclose(item.mask[0], item.mask[1], atol=0.1)
 
 
 def test_masks_of_the_user_stay(models, given):
