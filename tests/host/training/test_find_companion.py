@@ -70,6 +70,43 @@ def test_it_is_named_and_left_out(tiny, scenes):
     assert len(remarks(kept)) == 1
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_a_reference_whose_evidence_points_the_wrong_way_is_turned_round(tiny, scenes, monkeypatch, wrong):
+    from purecc_pack.purecc.training import companions
+
+    right, parted, seen = masked(tiny, scenes), companions.parted, []
+
+    def points_the_wrong_way(mask, *evidence):
+        seen.append(mask)
+        found, distance = parted(mask, *evidence)
+        return (mask - found if len(seen) == wrong + 1 else found), distance
+
+    monkeypatch.setattr(companions, "parted", points_the_wrong_way)
+    turned = masked(tiny, scenes)
+    assert len(seen) == len(scenes) and turned.companion == right.companion == "star"
+    for ours, theirs in zip(turned.dataset.items, right.dataset.items, strict=True):
+        torch.testing.assert_close(ours.mask, theirs.mask, rtol=0, atol=1e-4)
+
+
+def test_masks_end_where_the_drawing_ends(tiny, scenes, monkeypatch):
+    """Beside the same masks before their colours are looked at."""
+    from purecc_pack.purecc.host.training import find_masks
+    from purecc_pack.tiny_world.scenes import segment
+
+    def matches(found):
+        out = []
+        for item, scene in zip(found.dataset.items, scenes, strict=True):
+            true = torch.nn.functional.avg_pool2d(torch.from_numpy(segment(scene) == 1)[None, None].float(), 8) > 0.5
+            mask = item.mask > 0.5
+            out.append(float((mask & true).sum() / (mask | true).sum()))
+        return out
+
+    sharp = matches(masked(tiny, scenes))
+    monkeypatch.setattr(find_masks, "sharpened", lambda pictures, masks: masks)
+    coarse = matches(masked(tiny, scenes))
+    assert all(a > b for a, b in zip(sharp, coarse, strict=True)) and min(sharp) > 0.8
+
+
 def test_a_closer_look_at_the_likely_words_alone_finds_the_same(tiny, scenes, monkeypatch):
     from purecc_pack.purecc.training import companions, concept_masks
 
