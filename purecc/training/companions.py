@@ -16,7 +16,7 @@ from statistics import median_low
 import torch
 from torch import Tensor
 
-from ..method.maps import blur
+from ..method.maps import blur, spread
 from ..method.recipe import BASE
 from ..text.texts import class_prompt
 from .branched_model import BranchedModel
@@ -45,6 +45,8 @@ WIDE_BLUR = 0.12
 APART = 0.65
 """Distance of the centres of two things, in sides of a square as large as their mask; of two squares it is .7 or more,
 and of the halves of one it is half."""
+WIDE = 0.37
+"""Spread of a mask, see `maps.spread`, from which it may be of two things: what `LEFT` and `APART` leave to two squares."""
 EDGE = 0.04
 """Width of the edge of a parted mask, in sides of the image."""
 
@@ -183,6 +185,11 @@ def companion(by_word: Mapping[str, Sequence[float]], of_class: Sequence[float],
     scale = sum(of_class) / max(1, len(of_class))
     score, word = max((median_low(own), word) for word, own in by_word.items())
     return word if scale > 0 and score >= least * scale else ""
+
+
+def may_be_two(masks: Sequence[Tensor]) -> bool:
+    """Return whether most of the masks [V, 1, H, W] are as long as two things side by side."""
+    return median_low(float(spread(mask[:1])) for mask in masks) >= WIDE
 
 
 def plausible(before: Sequence[Tensor], after: Sequence[Tensor], distances: Sequence[Tensor]) -> bool:

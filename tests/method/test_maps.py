@@ -1,5 +1,7 @@
 """Maps: thresholds, blurs and widenings of maps that are known."""
 
+import math
+
 import pytest
 import torch
 from squares import square
@@ -87,3 +89,25 @@ def test_a_difference_is_the_rms_over_channels():
     a, b = (torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(k)).half() for k in (0, 1))
     expected = ((a.float() - b.float()) ** 2).mean(1, keepdim=True).sqrt()
     torch.testing.assert_close(difference(a, b), expected)
+
+
+class TestTheSpread:
+    def test_it_is_the_deviation_along_the_longest_axis_of_a_shape_of_any_size(self):
+        from purecc_pack.purecc.method.maps import spread
+
+        one, two = torch.zeros(2, 1, 24, 30).split(1)
+        one[..., 4:12, 5:13] = 1.0
+        two[..., 4:12, 5:21] = 1.0
+        assert float(spread(one)) == pytest.approx(1 / math.sqrt(12), rel=1e-4)
+        assert float(spread(two)) == pytest.approx(math.sqrt(2 / 12), rel=1e-4)
+        both = torch.cat([one, two])
+        torch.testing.assert_close(spread(both), torch.cat([spread(one), spread(two)]))
+        torch.testing.assert_close(spread(both.transpose(2, 3)), spread(both))
+        torch.testing.assert_close(spread(0.3 * both) * math.sqrt(0.3), spread(both))
+
+    def test_one_place_is_a_square(self):
+        from purecc_pack.purecc.method.maps import spread
+
+        place = torch.zeros(1, 1, 8, 8)
+        place[..., 3, 5] = 1.0
+        assert float(spread(place)) == pytest.approx(1 / math.sqrt(12), rel=1e-4)

@@ -99,10 +99,15 @@ class Explaining:
 def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> tuple[list[ConceptItem], str]:
     """Return references whose masks leave out what stands beside the concept in most of them, and its word or "".
 
+    Common words are tried only where the masks are long enough to be of two things.
+
     Args:
         explaining: asks the base.
         items: references with the masks that were found.
     """
+    before = [item.mask for item in items if item.mask is not None]
+    if not explaining.named and not companions.may_be_two(before):
+        return list(items), ""
     images = [item.latents[:1] for item in items]  # without their variants
     words = explaining.likely(images)
     if not words:
@@ -117,7 +122,6 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     at = 2 + words.index(word)
     whole = partial(explaining.errors, words=words)
     errors = [e if len(i.latents) == 1 else whole(i.latents) for e, i in zip(errors, items, strict=True)]
-    before = [item.mask for item in items if item.mask is not None]
     found = [companions.parted(mask, e[:, 0], e[:, at]) for mask, e in zip(before, errors, strict=True)]
     distances = [distance for _, distance in found]
     after = [mask for mask, _ in found]

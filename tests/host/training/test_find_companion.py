@@ -143,6 +143,15 @@ def test_a_thing_is_left_out_by_a_common_word_or_by_the_users(tiny, scenes, show
     assert remarks(parted)[1].startswith(f"Most images show another thing beside the cup: {shown}.")
 
 
+@pytest.mark.parametrize("thing", ["cup", "house", "tree", "umbrella", "robot"])
+def test_beside_a_thing_that_is_alone_nothing_is_looked_for(tiny, scenes, monkeypatch, thing):
+    from purecc_pack.purecc.training import companions
+
+    alone = [replace(scene, thing=thing, companion="", companion_colour="") for scene in scenes]
+    monkeypatch.setattr(companions, "errors", lambda *given, **named: pytest.fail("the masks are of one thing"))
+    assert not masked(tiny, alone).companion
+
+
 def test_where_nothing_is_likely_there_is_no_closer_look(tiny, scenes, monkeypatch):
     from purecc_pack.purecc.training import companions
 
@@ -154,6 +163,7 @@ def test_where_nothing_is_likely_there_is_no_closer_look(tiny, scenes, monkeypat
 
     alone = [replace(scene, thing="house", companion="", companion_colour="") for scene in scenes]
     monkeypatch.setattr(companions, "errors", watched)
+    monkeypatch.setattr(companions, "WIDE", 0.0)
     assert not masked(tiny, alone).companion
     assert len(looks) == companions.LOOKED_AT and companions.COPIES not in looks
 

@@ -60,7 +60,7 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
     beside = [("FIND_COMPANION", {"word": "robot", "number": k, "count": 6}) for k in range(1, 7)]
     at = quiet.phases.index(looked[0])
     assert quiet.phases[at : at + 3] == looked and len(done) == 3
-    assert quiet.phases[at + 3 :] in (beside[:3], beside), "no second look where nothing is likely"
+    assert quiet.phases[at + 3 :] in ([], beside[:3], beside), "no look at one thing, no second where none is likely"
 
 
 def test_it_is_what_the_model_itself_says(models, dataset):
@@ -166,9 +166,12 @@ def test_a_style_is_fitted(models, dataset):
 
 
 @pytest.mark.parametrize("phase", [("FIND_MASKS", 2), ("FIND_COMPANION", 2), ("COPY_MODEL", None)])
-def test_cancel(checkpoint, dataset, phase):
+def test_cancel(checkpoint, dataset, phase, monkeypatch):
     from comfy import model_management
 
+    from purecc_pack.purecc.training import companions
+
+    monkeypatch.setattr(companions, "WIDE", 0.0)  # a model with random weights finds but one thing
     own = runs.load(checkpoint)
     before, alive = runs.state(own), runs.census()
 
