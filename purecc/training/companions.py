@@ -46,7 +46,7 @@ APART = 0.65
 """Distance of the centres of two things, in sides of a square as large as their mask; of two squares it is .7 or more,
 and of the halves of one it is half."""
 WIDE = 0.37
-"""Spread of a mask, see `maps.spread`, from which it may be of two things: what `LEFT` and `APART` leave to two squares."""
+"""Spread of a mask, see `maps.spread`, from which it may be of two things: that of squares that `plausible` allows."""
 EDGE = 0.04
 """Width of the edge of a parted mask, in sides of the image."""
 
