@@ -73,8 +73,10 @@ class Assembly:
             self.branches.place()
 
     def forget_search(self, dataset: ConceptDataset, job: Job) -> None:
-        """Free the texts that were read to find the masks of a dataset, as it was before, and that no step needs."""
-        self.prompts.forget({*_of_search(dataset, job)} - {*_of_steps(dataset, job)})
+        """Free the texts that were read to find what stands beside the concept, and that no step needs."""
+        if dataset.lacks_masks:
+            words = companion_prompts(dataset.class_word, job.references.companion)
+            self.prompts.forget({*words.values()} - {*_of_steps(dataset, job)})
 
     def read(self, texts: Iterable[str]) -> None:
         """Encode further texts with the user's CLIP, and load the private copies again.
@@ -170,7 +172,7 @@ def _caches(
         caches[EXTRACTOR] = PromptCache(clip, extractor.name, tokens, device, fields, plain)
     for cache in caches.values():
         stack.callback(cache.close)
-        cache.prepare(_texts(dataset, job))
+        cache.prepare(_of_steps(dataset, job))
     return caches
 
 
@@ -180,20 +182,8 @@ def _trains_token(clip: CLIP, cache: PromptCache, job: Job) -> bool:
     return trains_token(clip, job.embedding.concept_by)
 
 
-def _texts(dataset: ConceptDataset, job: Job) -> list[str]:
-    """Return every text that the job encodes."""
-    return [*_of_steps(dataset, job), *_of_search(dataset, job)]
-
-
-def _of_search(dataset: ConceptDataset, job: Job) -> list[str]:
-    """Return the prompts of what is looked for beside the concept, which nothing needs once the masks are found."""
-    if not (job.recipe.needs_mask and dataset.lacks_masks):
-        return []
-    return list(companion_prompts(dataset.class_word, job.references.companion).values())
-
-
 def _of_steps(dataset: ConceptDataset, job: Job) -> list[str]:
-    """Return every other text."""
+    """Return every text that the job is known to encode; what is looked for beside the concept is read if it is."""
     texts = ["", *job.watch.drift_prompts]
     texts += chain(*preview_texts(job.watch.sample_prompts, dataset.items[0].texts))
     if job.recipe.needs_pool:

@@ -108,6 +108,7 @@ def without_companion(explaining: Explaining, items: Sequence[ConceptItem]) -> t
     before = [item.mask for item in items if item.mask is not None]
     if not explaining.named and not companions.may_be_two(before):
         return list(items), ""
+    explaining.assembly.read(explaining.prompts.values())
     images = [item.latents[:1] for item in items]  # without their variants
     words = explaining.likely(images)
     if not words:

@@ -145,10 +145,12 @@ def test_a_thing_is_left_out_by_a_common_word_or_by_the_users(tiny, scenes, show
 
 @pytest.mark.parametrize("thing", ["cup", "house", "tree", "umbrella", "robot"])
 def test_beside_a_thing_that_is_alone_nothing_is_looked_for(tiny, scenes, monkeypatch, thing):
+    from purecc_pack.purecc.host.training.assembly import Assembly
     from purecc_pack.purecc.training import companions
 
     alone = [replace(scene, thing=thing, companion="", companion_colour="") for scene in scenes]
     monkeypatch.setattr(companions, "errors", lambda *given, **named: pytest.fail("the masks are of one thing"))
+    monkeypatch.setattr(Assembly, "read", lambda *given: pytest.fail("no word has to be read"))
     assert not masked(tiny, alone).companion
 
 
