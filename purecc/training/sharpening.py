@@ -43,6 +43,8 @@ def sharpened(pictures: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tenso
     Returns:
         For each of them [H, W] in [0, 1].
     """
+    if not pictures:
+        return []
     seen = [Coloured.of(picture) for picture in pictures]
     before = [colours.enlarged(mask) for colours, mask in zip(seen, masks, strict=True)]
     inside = before

@@ -59,6 +59,10 @@ def test_where_colours_do_not_tell_the_mask_stays():
     assert (mask - before).abs().mean() < 0.12 and iou(mask, before) > 0.8
 
 
+def test_of_no_pictures_there_are_no_masks():
+    assert sharpened([], []) == []
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_nothing_and_everything_stay(value):
     image, _ = picture(GREEN, (48, RED))
