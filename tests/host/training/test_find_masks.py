@@ -17,6 +17,22 @@ def few_samples(comfyui, monkeypatch):
     monkeypatch.setattr(concept_masks, "SAMPLES", 4)
 
 
+@pytest.fixture
+def coarse(comfyui, monkeypatch):
+    """Masks before their colours are looked at."""
+    from purecc_pack.purecc.host.training import find_masks
+
+    monkeypatch.setattr(find_masks, "sharpened", lambda pictures, masks: masks)
+
+
+@pytest.fixture
+def wide(comfyui, monkeypatch):
+    """Companions are looked for beside any mask: a model with random weights finds but one thing."""
+    from purecc_pack.purecc.training import companions
+
+    monkeypatch.setattr(companions, "WIDE", 0.0)
+
+
 def anchored(**values):
     from purecc_pack.purecc.method.anchored import AnchoredLearning
 
@@ -45,6 +61,7 @@ def given(dataset):
     return replace(dataset, items=(first, replace(second, mask=mask), third))
 
 
+@pytest.mark.usefixtures("wide")
 def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
     own = runs.load(checkpoint)
     before, alive = runs.state(own), runs.census()
@@ -60,25 +77,27 @@ def test_every_picture_gets_a_mask_and_the_models_stay(checkpoint, dataset):
     beside = [("FIND_COMPANION", {"word": "robot", "number": k, "count": 6}) for k in range(1, 7)]
     at = quiet.phases.index(looked[0])
     assert quiet.phases[at : at + 3] == looked and len(done) == 3
-    assert quiet.phases[at + 3 :] in ([], beside[:3], beside), "no look at one thing, no second where none is likely"
+    assert quiet.phases[at + 3 :] in (beside[:3], beside), "no second look where nothing is likely"
 
 
-def test_it_is_what_the_model_itself_says(models, dataset):
-    """Against the host's own sampling path: what the prompt changes or the base gets wrong."""
+def test_masks_are_the_coarse_ones_sharpened_together(models, dataset, monkeypatch):
+    from purecc_pack.purecc.host.training import find_masks
     from purecc_pack.purecc.training.sharpening import sharpened
 
-    expected = [as_the_model_says(models, item) for item in dataset.items]
-    kept = find(models, dataset, companion=())
-    sharp = sharpened([item.image for item in kept.items], [mask[0, 0] for mask in expected])
-    for found, mask in zip(kept.items, sharp, strict=True):
-        torch.testing.assert_close(found.mask[0, 0], mask, rtol=2e-2, atol=2e-2)
+    found = find(models, dataset, companion=())
+    monkeypatch.setattr(find_masks, "sharpened", lambda pictures, masks: masks)
+    before = find(models, dataset, companion=())
+    sharp = sharpened([item.image for item in before.items], [item.mask[0, 0] for item in before.items])
+    assert all(torch.equal(item.mask[0, 0], mask) for item, mask in zip(found.items, sharp, strict=True))
 
 
-def as_the_model_says(models, item):
-    """The mask before its colours are looked at."""
+@pytest.mark.usefixtures("coarse")
+def test_it_is_what_the_model_itself_says(models, dataset):
+    """Against the host's own sampling path: what the prompt changes or the base gets wrong."""
     from purecc_pack.purecc.method import maps
     from purecc_pack.purecc.training import concept_masks
 
+    item = dataset.items[0]
     x0 = models.model.model.process_latent_in(item.latents)
     noise = torch.randn(concept_masks.SAMPLES, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     times = torch.linspace(0.15, 0.5, concept_masks.SAMPLES)
@@ -90,17 +109,20 @@ def as_the_model_says(models, item):
         wrong_by.append((n - x0) - base)
     clusters = maps.threshold(maps.blur(torch.cat(squares).mean((0, 1), keepdim=True).sqrt()))
     new = torch.cat(wrong_by).mean(0, keepdim=True).square().mean(1, keepdim=True).sqrt()
-    return torch.maximum(clusters, maps.threshold(maps.blur(new)))
+    expected = torch.maximum(clusters, maps.threshold(maps.blur(new)))
+    kept = find(models, dataset, companion=())
+    found = next(i for i in kept.items if i.texts == item.texts)
+    torch.testing.assert_close(found.mask, expected, rtol=5e-3, atol=5e-3)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_every_variant_has_its_own(models):
     data = runs.build(models, runs.pictures(1), ["a [v] robot"], flip=True)
     (item,) = find(models, data).items
     assert item.mask.shape == (2, 1, 8, 8)
     (plain,) = find(models, runs.build(models, runs.pictures(1), ["a [v] robot"])).items
-    # The colours of both are counted, so that the first is not quite what it is alone.
-    torch.testing.assert_close(item.mask[:1], plain.mask, atol=0.05, rtol=0)
-    assert not torch.allclose(item.mask[0], item.mask[1], atol=0.1)
+    torch.testing.assert_close(item.mask[:1], plain.mask)
+    assert not torch.allclose(item.mask[0], item.mask[1], atol=1e-2)
 
 
 def test_masks_of_the_user_stay(models, given):
@@ -166,12 +188,10 @@ def test_a_style_is_fitted(models, dataset):
 
 
 @pytest.mark.parametrize("phase", [("FIND_MASKS", 2), ("FIND_COMPANION", 2), ("COPY_MODEL", None)])
-def test_cancel(checkpoint, dataset, phase, monkeypatch):
+@pytest.mark.usefixtures("wide")
+def test_cancel(checkpoint, dataset, phase):
     from comfy import model_management
 
-    from purecc_pack.purecc.training import companions
-
-    monkeypatch.setattr(companions, "WIDE", 0.0)  # a model with random weights finds but one thing
     own = runs.load(checkpoint)
     before, alive = runs.state(own), runs.census()
 
