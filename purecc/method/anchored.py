@@ -60,6 +60,11 @@ class AnchoredLearning(Recipe):
         """Eight: it learns inside the mask alone, and is held back elsewhere (measured on PureCC Tiny)."""
         return 8.0
 
+    @property
+    def averaged(self) -> bool:
+        """Yes: at its rate the weights swing."""
+        return True
+
     def without_mask(self) -> Recipe:
         """Return the recipe with M = 1, which needs fewer passes."""
         return replace(self, masked=False)

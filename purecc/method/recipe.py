@@ -109,6 +109,11 @@ class Recipe(ABC):
         return 1.0
 
     @property
+    def averaged(self) -> bool:
+        """Whether it is seen by, and leaves, the mean of the trained weights over the steps, the latest most."""
+        return False
+
+    @property
     def needs_pool(self) -> bool:
         """Whether it trains on images that the base generates."""
         return self.needs_text("pool") or self.needs_text("anchor")

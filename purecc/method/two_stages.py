@@ -67,6 +67,11 @@ class ClassImageLearning(Recipe):
         return 8.0
 
     @property
+    def averaged(self) -> bool:
+        """Yes: at its rate the weights swing."""
+        return True
+
+    @property
     def latest(self) -> float:
         """`below`."""
         return self.below

@@ -89,7 +89,7 @@ def train(
     callbacks = callbacks or Callbacks()
     generator = torch.Generator().manual_seed(settings.seed)
     streams = [Batches(items, settings.batch, generator) for items in (dataset.items, pool)[: 1 + recipe.needs_pool]]
-    moment = Moment(Optimiser(branched, settings), generator, streams, pass_limit=pass_limit)
+    moment = Moment(Optimiser(branched, settings, recipe.averaged), generator, streams, pass_limit=pass_limit)
     if callbacks.start is not None:
         moment.restore(callbacks.start)
     callbacks.ranks.begin(moment.optimiser.parameters, len(moment.history.steps))
@@ -107,7 +107,7 @@ def train(
         callbacks.keeper.broken(moment.capture, error)
         raise
     callbacks.keeper.ended(moment.capture)
-    moment.optimiser.clear()
+    moment.optimiser.finish()
     return moment.history
 
 
@@ -167,7 +167,7 @@ def _gradients(
 def _observed(moment: Moment, settings: Settings, callbacks: Callbacks) -> bool:
     """Let the caller look at the latest step, and return whether training ends with it."""
     moment.observed = False
-    with callbacks.ranks.telling():
+    with callbacks.ranks.telling(), moment.optimiser.shown():
         ends = bool(callbacks.on_step(moment.history))
     ends = callbacks.ranks.agree(Verdict.STOP if ends else Verdict.GO) is Verdict.STOP
     moment.observed = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ..method.recipe import LEARNER
+from .average import Average
 from .branched_model import BranchedModel
 from .settings import Settings
 
@@ -20,12 +22,13 @@ class Optimiser:
     Args:
         branched: the model and its branches.
         settings: rates, schedule, weight decay.
+        averaged: whether the mean of the parameters over the steps is what counts.
 
     Attributes:
         parameters: what it moves: the LoRA, layer by layer, then the vectors.
     """
 
-    def __init__(self, branched: BranchedModel, settings: Settings):
+    def __init__(self, branched: BranchedModel, settings: Settings, averaged: bool = False):
         weights = branched.branches.parameters(LEARNER)
         embedding = branched.prompting[LEARNER].embedding
         vectors = embedding.trainable if settings.embedding_lr > 0 else []
@@ -40,6 +43,7 @@ class Optimiser:
         self._settings = settings
         self._peaks = [group["lr"] for group in self._adam.param_groups]
         self.parameters: list[nn.Parameter] = [*weights, *vectors]
+        self._average = Average(self.parameters) if averaged else None
 
     def clear(self) -> None:
         """Drop all gradients."""
@@ -51,20 +55,34 @@ class Optimiser:
         for group, peak in zip(self._adam.param_groups, self._peaks, strict=True):
             group["lr"] = peak * share
         self._adam.step()
+        if self._average is not None:
+            self._average.add(done + 1)
         return self._adam.param_groups[0]["lr"]
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Have the parameters be what counts inside."""
+        return nullcontext() if self._average is None else self._average.in_place()
+
+    def finish(self) -> None:
+        """Drop all gradients, and have the parameters be what counts from now on."""
+        self.clear()
+        if self._average is not None:
+            self._average.settle()
 
     def export(self) -> dict[str, Tensor]:
         """Return weights, both moments and step counts on the CPU, each as one tensor over all parameters.
 
         Returns:
             "weights", "first" and "second", [N] float32, and "counts", [P] float32; -1 for a parameter that never had
-            a gradient, whose moments are 0.
+            a gradient, whose moments are 0. "average" [N] where the mean counts.
         """
         known = [self._adam.state.get(p) or {} for p in self.parameters]
         out = {"weights": _flat(self.parameters)}
         for name, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
             pairs = zip(known, self.parameters, strict=True)
             out[name] = _flat([state[key] if state else torch.zeros_like(p) for state, p in pairs])
+        if self._average is not None:
+            out["average"] = _flat(self._average.values)
         return out | {"counts": torch.tensor([float(state.get("step", -1)) for state in known])}
 
     @torch.no_grad()
@@ -84,6 +102,8 @@ class Optimiser:
         )
         for p, value in zip(self.parameters, weights, strict=True):
             p.copy_(value)
+        if self._average is not None:
+            self._average.load(tensors["average"].split(sizes))
         moments = zip(tensors["counts"].tolist(), first, second, strict=True)
         state = {
             k: {"step": torch.tensor(count), "exp_avg": one.clone(), "exp_avg_sq": two.clone()}

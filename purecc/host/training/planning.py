@@ -162,7 +162,8 @@ def demand(field: HostField, branched: BranchedModel, dataset: ConceptDataset, j
     encoding = _encoding(learner.conditioner, texts[: job.settings.batch])
     footprint = replace(footprint, outside=footprint.outside + encoding)
     trained = [*branched.branches.parameters(LEARNER), *learner.embedding.trainable]
-    state = 3 * sum(w.nbytes for w in trained)  # a gradient, and AdamW's two moments
+    # a gradient, AdamW's two moments, and the mean
+    state = (3 + job.recipe.averaged) * sum(w.nbytes for w in trained)
     return Demand(footprint, still, -(-dry.still(still) // max(1, still)), state, 0)
 
 
