@@ -35,16 +35,16 @@ def pool_images(optional: bool = False) -> Setting:
     )
 
 
-def anchor(optional: bool = False) -> Table:
-    """Return the settings of the anchor; optional where they came after workflows were saved."""
+def anchor(weight: float, optional: bool = False) -> Table:
+    """Return the settings of the anchor with this weight; optional where they came after workflows were saved."""
     return [
         Setting(
             io.Float.Input(
                 "anchor_weight",
-                default=1.0,
+                default=weight,
                 min=0.0,
                 max=100.0,
-                step=0.1,
+                step=0.05,
                 optional=optional,
                 tooltip="anchored: weight of the loss that holds the model to the base model. Raise it if the rest of "
                 "the model changes; lower it if the concept comes out too weak.",

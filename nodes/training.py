@@ -45,7 +45,7 @@ STAGE_1: Table = [
         "masks, held to the base model elsewhere; for the method PureCC (class images) of Pure Learning.",
     ),
     pool_images(optional=True),
-    *anchor(optional=True),
+    *anchor(weight=0.25, optional=True),
     *PLACES,
     *SHARED,
 ]
@@ -162,7 +162,7 @@ STAGE_2: Table = [
     *EMBEDDING,
     pool_images(),
     *ADVANCED,
-    *anchor(),
+    *anchor(weight=1.0),
     *LATER,
     *RESUME_STAGE_2,
     *PLACES,

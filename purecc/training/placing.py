@@ -3,7 +3,9 @@
 Whatever all references share is learned with the concept, and a place is no exception. A mask tells where the concept
 is, so that the caption can say it: the place is then the word's. Where all references share one place the word alone
 teaches nothing, so they are moved: latents and mask are shifted together by whole patches of the network, what comes in
-repeats the edge and lies outside the mask, and the caption says the new place. No image is generated for it.
+repeats the edge and lies outside the mask, and the caption says the new place. No image is generated for it. One of
+left, middle and right that no reference shows is shown by moved ones, in a quarter of the samples: asked for it, the
+model may else draw the concept at both of the others.
 
 Between whole patches every detail would be learned again, and without the word the model draws the concept at several
 places at once (both measured).
@@ -23,13 +25,16 @@ from .dataset import ConceptItem
 
 OFF, SAY, AUTO, MOVE = "off", "say", "auto", "move"
 CHOICES = (OFF, SAY, AUTO, MOVE)
-"""Nothing; say the place; say it and move references that share one; say it and move all."""
+"""Nothing; say the place; say it and move references that share one, or also show places that none shows; say it and
+move all."""
 WITHIN = 0.1
 """Distance of the centres from their mean, in sides of the image, up to which references share a place."""
 RANGES = {LEFT: (0.22, 0.38), MIDDLE: (0.44, 0.56), RIGHT: (0.62, 0.78)}
 """Where the centre of the concept is put, in sides of the image."""
 VERSIONS = 8
 """Of a reference that is moved."""
+ELSEWHERE = 0.25
+"""Share of the samples at places that no reference shows."""
 CUT = 0.5
 """A concept that is higher at a side of the frame than this part of its greatest height is taken to be cut off there.
 Masks reach further than things."""
@@ -78,15 +83,21 @@ def place_references(items: Sequence[ConceptItem], choice: str, patch: int, seed
     """
     if choice == OFF:
         return Placed(tuple((item,) for item in items))
-    moves = choice == MOVE or (choice == AUTO and share_a_place(items))
     generator = torch.Generator().manual_seed(seed)
+    if choice == MOVE or (choice == AUTO and share_a_place(items)):
+        share, places = 1.0, list(PLACES)
+    else:
+        share, places = ELSEWHERE, unseen(items) if choice == AUTO else []
+    rounds = round(VERSIONS / share) if places else 1
     versions, moved = [], []
     for number, item in enumerate(items):
-        free = moves and _is_free(item)
-        made = _versions(item, number, patch, generator) if free else _said(item)
-        every = len(item.latents) * (VERSIONS if moves else 1)  # so that each reference is sampled as often as before
-        versions.append(tuple(replace(m, weight=item.weight * every // len(made)) for m in made))
-        moved += [versions[-1]] * free
+        made = _versions(item, _rotated(places, number), patch, generator) if places and _is_free(item) else []
+        own = _said(item) if share < 1 or not made else []
+        every = item.weight * len(item.latents) * rounds  # so that each reference is sampled as often as before
+        theirs = tuple(replace(m, weight=item.weight) for m in made)
+        left = (every - item.weight * len(made)) // max(1, len(own))
+        versions.append((*(replace(m, weight=left) for m in own), *theirs))
+        moved += [theirs] * bool(made)
     said = sum(any(m.texts != item.texts for m in made) for item, made in zip(items, versions, strict=True))
     return Placed(tuple(versions), said, tuple(moved))
 
@@ -97,6 +108,18 @@ def share_a_place(items: Sequence[ConceptItem]) -> bool:
         return False
     centres = torch.tensor([_centre(mask) for i in items if i.mask is not None for mask in i.mask])
     return bool((centres - centres.mean()).abs().max() <= WITHIN)
+
+
+def unseen(items: Sequence[ConceptItem]) -> list[str]:
+    """Return the places that no reference shows; none where a reference has no place."""
+    if not all(map(_has_a_place, items)):
+        return []
+    seen = {_named(_centre(mask)) for item in items if item.mask is not None for mask in item.mask}
+    return [place for place in PLACES if place not in seen]
+
+
+def _rotated(places: Sequence[str], by: int) -> list[str]:
+    return [places[(by + k) % len(places)] for k in range(len(places))]
 
 
 def _has_a_place(item: ConceptItem) -> bool:
@@ -143,8 +166,8 @@ def _said(item: ConceptItem) -> list[ConceptItem]:
     ]
 
 
-def _versions(item: ConceptItem, number: int, patch: int, generator: torch.Generator) -> list[ConceptItem]:
-    """Return `VERSIONS` of every variant of a reference, in turn at each place; the first place differs by number."""
+def _versions(item: ConceptItem, places: Sequence[str], patch: int, generator: torch.Generator) -> list[ConceptItem]:
+    """Return `VERSIONS` of every variant of a reference, at the places in turn, without those that miss all of them."""
     assert item.mask is not None
     out = []
     images = item.images if len(item.images) == len(item.latents) else (item.image,) * len(item.latents)
@@ -153,14 +176,14 @@ def _versions(item: ConceptItem, number: int, patch: int, generator: torch.Gener
         columns = (mask > INSIDE).flatten(0, 1).any(0).nonzero()[:, 0]
         width, centre = mask.shape[-1], _centre(mask)
         for k in range(VERSIONS):
-            low, high = RANGES[PLACES[(number + k) % len(PLACES)]]
+            low, high = RANGES[places[k % len(places)]]
             aim = low + (high - low) * float(torch.rand(1, generator=generator))
             steps = round((aim - centre) * width / patch)
             least, most = -(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch
             by = patch * max(least, min(most, steps))
-            texts = texts_at(item.texts, _named(centre + by / width))
-            assert texts is not None
-            out.append(_moved(replace(own, texts=texts), by))
+            place = _named(centre + by / width)
+            if place in places and (texts := texts_at(item.texts, place)) is not None:
+                out.append(_moved(replace(own, texts=texts), by))
     return out
 
 

@@ -52,6 +52,7 @@ def test_the_parameters_are_the_mean_inside_and_themselves_again_after_an_error(
 def _trained(branched, data, recipe, steps, start=None):
     """(what each step shows, what the run leaves, its state at the end)."""
     import runs
+
     from purecc_pack.purecc.training.loop import Callbacks, train
     from purecc_pack.purecc.training.state import KeepsNothing
 

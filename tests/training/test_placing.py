@@ -7,7 +7,16 @@ import torch
 
 from purecc_pack.purecc.text.texts import parse_caption
 from purecc_pack.purecc.training.dataset import ConceptItem
-from purecc_pack.purecc.training.placing import AUTO, MOVE, OFF, SAY, VERSIONS, place_references, share_a_place
+from purecc_pack.purecc.training.placing import (
+    AUTO,
+    ELSEWHERE,
+    MOVE,
+    OFF,
+    SAY,
+    VERSIONS,
+    place_references,
+    share_a_place,
+)
 
 H, W, PIXELS = 8, 24, 4
 
@@ -57,6 +66,35 @@ def test_auto_moves_references_that_share_a_place(centres, shared):
     assert len(placed(items, MOVE).items) == len(items) * VERSIONS
     without = [*items, replace(items[0], mask=None)]
     assert not share_a_place(without) and len(placed(without, AUTO).items) == len(without)
+
+
+@pytest.mark.parametrize(
+    ("centres", "unseen"),
+    [((6, 18), {"middle"}), ((6, 7, 12), {"right"}), ((6, 12, 18), set()), ((5, 5, 9), {"middle", "right"})],
+)
+def test_auto_also_shows_places_that_no_reference_shows(centres, unseen):
+    items = [item(c, weight=2) for c in centres]
+    made = placed(items, AUTO)
+    assert len(made.moved) == (len(items) if unseen else 0) and made.said == len(items)
+    for versions, one in zip(made.versions, items, strict=True):
+        own, others = versions[0], versions[1:]
+        assert own.latents is one.latents and bool(others) == bool(unseen)
+        told = {other.texts.complete.split(" the ")[1].split(" on sand")[0] for other in others}
+        assert told == unseen
+        assert all(not torch.equal(other.latents, one.latents) for other in others)
+        moved = sum(other.weight for other in others)
+        assert moved <= ELSEWHERE * (moved + own.weight)
+        assert moved > ELSEWHERE / 2 * (moved + own.weight) or not unseen, "but for those that whole patches miss"
+    assert len({sum(v.weight for v in versions) for versions in made.versions}) == 1, "each reference as often"
+    assert not placed(items, SAY).moved
+
+
+def test_a_reference_that_cannot_reach_an_unseen_place_only_says_its_own():
+    made = placed([item(6), item(11, width=20), item(2)], AUTO)  # a wide thing, and one that the frame cuts off
+    assert len(made.versions[0]) > 1 and len(made.moved) == 1
+    told = [[m.texts.complete for m in versions] for versions in made.versions[1:]]
+    assert told == [["a [v] robot in the middle on sand"], ["a [v] robot on the left on sand"]]
+    assert len({sum(v.weight for v in versions) for versions in made.versions}) == 1, "each reference as often"
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
