@@ -51,13 +51,30 @@ def test_references_that_share_a_place_are_moved_and_shown(models, centred):
     assert tags == moved, "the file lists the user's own captions"
 
 
+def at(dataset, *columns):
+    """References with the concept at these columns of eight, two wide."""
+    items = []
+    for item, column in zip(dataset.items, columns, strict=True):
+        mask = torch.zeros(1, 1, 8, 8)
+        mask[..., 2:6, column : column + 2] = 1.0
+        items.append(replace(item, mask=mask))
+    return replace(dataset, items=tuple(items))
+
+
 def test_places_are_said_where_nothing_is_moved(models, centred):
-    first = centred.items[0]
-    mask = torch.zeros_like(first.mask)
-    mask[..., 2:6, 0:2] = 1.0
-    dataset = replace(centred, items=(replace(first, mask=mask), *centred.items[1:]))
-    _, quiet = trained(models, dataset, places="auto", steps=1)
+    _, quiet = trained(models, at(centred, 0, 3, 6), places="auto", steps=1)
     assert [n.key for n in quiet.notes] == ["note_placed"] and quiet.notes[0].values == {"said": 2, "of": 3}
+
+
+def test_a_place_that_none_shows_is_shown_by_moved_ones(models, centred):
+    """The first cannot be moved, being cut off, nor can the second, for its caption."""
+    dataset = at(centred, 0, 3, 3)
+    _, quiet = trained(models, dataset, places="auto", steps=1)
+    assert [n.key for n in quiet.notes] == ["note_moved"] and quiet.notes[0].values == {"moved": 1, "of": 3}
+    _, shown = quiet.masked
+    assert all(" on the right" in item.texts.complete for item in shown.items[3:]) and len(shown.items) > 3
+    _, said = trained(models, dataset, places="say", steps=1)
+    assert [n.key for n in said.notes] == ["note_placed"]
 
 
 def test_methods_without_masks_have_no_places(models, centred):
