@@ -90,7 +90,7 @@ def test_advanced_inputs_reach_the_loop(comfyui):
     assert fields(STAGE_1, values) == {
         "job": {"name": "n", "weighting": "min-SNR"},
         "references": {"places": "auto", "companion": WORDS, "size": "fit"},
-        "method": {"anchor_weight": 1.0, "mask": True},
+        "method": {"anchor_weight": 0.25, "mask": True},
         "pool": {"images": 48, "prompts": ()},
         "lora": {"rank": 6, "alpha": 3.0, "targets": "all blocks"},
         "settings": {
