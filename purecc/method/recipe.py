@@ -156,7 +156,8 @@ class Recipe(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return the recipe as plain data, for a file's metadata."""
-        return {"method": type(self).__name__, **asdict(self)}
+        said = {"averaged": True} if self.averaged else {}
+        return {"method": type(self).__name__, **asdict(self), **said}
 
 
 COMPLETE = Pass(LEARNER, "complete", grad=True)

@@ -35,7 +35,8 @@ def test_it_needs_an_extractor_a_pool_and_images_of_the_class_and_no_mask():
     assert ours.fit("instance", "attention and mlp") == ours == ours.without_mask()
     assert not any(other.needs_class_images for other in (AnchoredLearning(), PureLearning()))
     assert ours.work == 6 + 4.5, "two passes with a gradient, four without and half of one"
-    assert ours.describe() == {"method": "ClassImageLearning", "weight": 1.0, "scale": 1.0, "below": 0.0}
+    settings = {"weight": 1.0, "scale": 1.0, "below": 0.0}
+    assert ours.describe() == {"method": "ClassImageLearning", **settings, "averaged": True}
 
 
 @pytest.mark.parametrize("values", [{}, {"scale": 1.5}, {"weight": 0.3}])
