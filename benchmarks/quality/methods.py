@@ -22,11 +22,18 @@ class Stages:
 
     Attributes:
         first: short name of the method that makes the extractor.
-        share: steps of either stage, in shares of those of a method with one stage.
+        share: steps of the second stage, in shares of those of a method with one stage.
+        first_share: the same of the first; None: as the second.
     """
 
     first: str = "lora-token"
     share: float = 1.0
+    first_share: float | None = None
+
+    def steps(self, of_one: int) -> tuple[int, int]:
+        """Return the steps of both stages, given those of a method with one stage."""
+        first = self.share if self.first_share is None else self.first_share
+        return round(of_one * first), round(of_one * self.share)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ LATE = Method(
     lr=8e-3,
     paired=True,
     references=FITTED,
-    stages=Stages("anchored-first", 0.5),
+    stages=Stages("anchored-first", 0.625, 0.375),
 )
 SINGLE = LATE.at(
     title="PureCC (class images), two stages (ours), images of one thing",

@@ -140,10 +140,10 @@ def work(task: Task, finished: set[str]) -> list[dict]:
         path = state / task.phase / task.concept / f"{name.replace(' ', '_')}-{task.seed}.json"
         if not path.is_file():
             method, extractor = _world.methods[key].at(**dict(settings)), None
-            steps = round(task.steps * method.stages.share)
+            first, steps = method.stages.steps(task.steps)
             if method.recipe.needs_extractor:
-                extractor = theta1(_world, method.stages.first, concept, task.seed, steps)
-            points = tuple(p for p in task.points if p <= steps) or (steps,)
+                extractor = theta1(_world, method.stages.first, concept, task.seed, first)
+            points = (*(p for p in task.points if p < steps), steps)
             budget = Budget(steps, points, task.whole, fewer=task.fewer)
             record, adapter, pictures = _world.run(concept, method, task.seed, budget, extractor)
             if key in firsts and not settings:

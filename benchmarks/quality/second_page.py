@@ -61,7 +61,7 @@ def first_stage(label: str) -> int:
     from methods import METHODS
 
     method = METHODS[label]
-    return round(STEPS * method.stages.share) * method.recipe.needs_extractor
+    return method.stages.steps(STEPS)[0] * method.recipe.needs_extractor
 
 
 def less(left: Figure, right: Figure) -> Figure:
@@ -135,8 +135,8 @@ def main() -> None:
     things = [n for n in names if CONCEPTS[n].kind == "instance"]
     text = [
         "# The second claim\n",
-        "Rows of second-claim.jsonl, made by `run.py second-claim`; this page by `second_page.py`. 200 steps, or 100 "
-        f"in each of two stages. {len(runs.keys)} runs a method; seeds "
+        "Rows of second-claim.jsonl, made by `run.py second-claim`; this page by `second_page.py`. 200 steps, or 75 "
+        f"and 125 in two stages. {len(runs.keys)} runs a method; seeds "
         f"{', '.join(map(str, seeds))}; made on {'; '.join(made)}. Means with 95 % intervals (two-level bootstrap over "
         "sets and seeds).\n",
     ]

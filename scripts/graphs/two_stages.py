@@ -42,9 +42,10 @@ in ink style
 in pixel style"""
 PURE = {**TRAINING, "steps": 100, "places": "auto"}
 CLASS_IMAGES = (
-    {**PURE, "method": "anchored"},
+    {**PURE, "method": "anchored", "steps": 75},
     {
         **PURE,
+        "steps": 125,
         **{"method": "PureCC (class images)", "learning_rate": 0.008, "embedding_learning_rate": 0.04},
         **{"class_grounds": GROUNDS, "class_styles": STYLES},
     },
