@@ -54,7 +54,8 @@ PLACES: Table = [
             advanced=True,
             tooltip="anchored: what to do about where the concept stands, which is otherwise learned with it. say: "
             "captions name the place that the mask shows. auto: also moves references, so that some show it on "
-            "the left, some in the middle and some on the right. move: moves all. Moved references are shown with the masks. Moving is experimental.",
+            "the left, some in the middle and some on the right. move: moves all. Moved references are shown with the "
+            "masks. Moving is experimental.",
         ),
         "references.places",
     ),
