@@ -34,8 +34,8 @@ class Average:
     def add(self, step: int) -> None:
         """Take in the parameters as they are after a step, whose number starts at 1."""
         share = 1 - (1 - 1 / step) ** (POWER + 1)
-        for value, p in zip(self.values, self._parameters, strict=True):
-            value.lerp_(p, share)
+        for k, p in enumerate(self._parameters):
+            self.values[k] = self.values[k].to(p.device).lerp_(p, share)  # the host may have moved the model meanwhile
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
