@@ -31,7 +31,7 @@ RESUME: Table = [
             optional=True,
             advanced=True,
             tooltip="Save the state of the run every N minutes, and when it is cancelled or fails, in "
-            "user/__purecc/states. It takes about three times the adapter's size, and at most 1 % of the time. It is "
+            "user/__purecc/states. It takes three to four times the adapter's size, and at most 1 % of the time. It is "
             "deleted when the run ends well. 0 disables it.",
         ),
         "resuming.every",
