@@ -33,7 +33,7 @@ PHASE = "second-claim"
 
 def chosen(sets: Sequence[str], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Yield what is judged, in the order of its numbers: set, seed, prompt, and which method is on the left."""
-    rng, rows = Random("pairs"), []
+    rng, rows = Random("pairs, judged again"), []
     for seed in seeds:
         of_seed = []
         for name in sets:
