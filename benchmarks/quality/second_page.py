@@ -133,10 +133,11 @@ def main() -> None:
     seeds = sorted({seed for _, seed in runs.keys})
     made = sorted({r["made"]["processor"] for r in rows("second-claim")})
     things = [n for n in names if CONCEPTS[n].kind == "instance"]
+    first, second = METHODS["two-stages-node"].stages.steps(STEPS)
     text = [
         "# The second claim\n",
-        "Rows of second-claim.jsonl, made by `run.py second-claim`; this page by `second_page.py`. 200 steps, or 75 "
-        f"and 125 in two stages. {len(runs.keys)} runs a method; seeds "
+        "Rows of second-claim.jsonl, made by `run.py second-claim`; this page by `second_page.py`. "
+        f"{STEPS} steps, or {first} and {second} in two stages. {len(runs.keys)} runs a method; seeds "
         f"{', '.join(map(str, seeds))}; made on {'; '.join(made)}. Means with 95 % intervals (two-level bootstrap over "
         "sets and seeds).\n",
     ]

@@ -93,7 +93,8 @@ class Optimiser:
             ValueError: it is of other parameters.
         """
         sizes = [p.numel() for p in self.parameters]
-        lengths = {name: tensors[name].numel() for name in ("weights", "first", "second")}
+        mean = [] if self._average is None else ["average"]
+        lengths = {name: tensors[name].numel() for name in ("weights", "first", "second", *mean)}
         if set(lengths.values()) != {sum(sizes)} or len(tensors["counts"]) != len(sizes):
             raise ValueError(f"The state is of {lengths['weights']} trained numbers, and this run has {sum(sizes)}.")
         weights, first, second = (

@@ -84,20 +84,16 @@ def place_references(items: Sequence[ConceptItem], choice: str, patch: int, seed
     if choice == OFF:
         return Placed(tuple((item,) for item in items))
     generator = torch.Generator().manual_seed(seed)
-    if choice == MOVE or (choice == AUTO and share_a_place(items)):
-        share, places = 1.0, list(PLACES)
-    else:
-        share, places = ELSEWHERE, unseen(items) if choice == AUTO else []
-    rounds = round(VERSIONS / share) if places else 1
+    everywhere = choice == MOVE or (choice == AUTO and share_a_place(items))
+    places = PLACES if everywhere else unseen(items) if choice == AUTO else ()
+    rounds = VERSIONS if everywhere else round(VERSIONS / ELSEWHERE) if places else 1
     versions, moved = [], []
     for number, item in enumerate(items):
-        made = _versions(item, _rotated(places, number), patch, generator) if places and _is_free(item) else []
-        own = _said(item) if share < 1 or not made else []
-        every = item.weight * len(item.latents) * rounds  # so that each reference is sampled as often as before
-        theirs = tuple(replace(m, weight=item.weight) for m in made)
-        left = (every - item.weight * len(made)) // max(1, len(own))
-        versions.append((*(replace(m, weight=left) for m in own), *theirs))
-        moved += [theirs] * bool(made)
+        made = _versions(item, places, number, patch, generator) if places and _is_free(item) else ()
+        own = [] if everywhere and made else _said(item)
+        rest = item.weight * (len(item.latents) * rounds - len(made))  # so each reference is sampled as often as before
+        versions.append((*(replace(m, weight=rest // len(own)) for m in own), *made))
+        moved += [made] * bool(made)
     said = sum(any(m.texts != item.texts for m in made) for item, made in zip(items, versions, strict=True))
     return Placed(tuple(versions), said, tuple(moved))
 
@@ -110,16 +106,12 @@ def share_a_place(items: Sequence[ConceptItem]) -> bool:
     return bool((centres - centres.mean()).abs().max() <= WITHIN)
 
 
-def unseen(items: Sequence[ConceptItem]) -> list[str]:
+def unseen(items: Sequence[ConceptItem]) -> tuple[str, ...]:
     """Return the places that no reference shows; none where a reference has no place."""
     if not all(map(_has_a_place, items)):
-        return []
+        return ()
     seen = {_named(_centre(mask)) for item in items if item.mask is not None for mask in item.mask}
-    return [place for place in PLACES if place not in seen]
-
-
-def _rotated(places: Sequence[str], by: int) -> list[str]:
-    return [places[(by + k) % len(places)] for k in range(len(places))]
+    return tuple(place for place in PLACES if place not in seen)
 
 
 def _has_a_place(item: ConceptItem) -> bool:
@@ -166,8 +158,13 @@ def _said(item: ConceptItem) -> list[ConceptItem]:
     ]
 
 
-def _versions(item: ConceptItem, places: Sequence[str], patch: int, generator: torch.Generator) -> list[ConceptItem]:
-    """Return `VERSIONS` of every variant of a reference, at the places in turn, without those that miss all of them."""
+def _versions(
+    item: ConceptItem, places: Sequence[str], number: int, patch: int, generator: torch.Generator
+) -> tuple[ConceptItem, ...]:
+    """Return `VERSIONS` of every variant of a reference, in turn at each place; the first place differs by number.
+
+    One that whole patches or the frame keep from all these places is left out.
+    """
     assert item.mask is not None
     out = []
     images = item.images if len(item.images) == len(item.latents) else (item.image,) * len(item.latents)
@@ -176,15 +173,17 @@ def _versions(item: ConceptItem, places: Sequence[str], patch: int, generator: t
         columns = (mask > INSIDE).flatten(0, 1).any(0).nonzero()[:, 0]
         width, centre = mask.shape[-1], _centre(mask)
         for k in range(VERSIONS):
-            low, high = RANGES[places[k % len(places)]]
+            low, high = RANGES[places[(number + k) % len(places)]]
             aim = low + (high - low) * float(torch.rand(1, generator=generator))
             steps = round((aim - centre) * width / patch)
             least, most = -(int(columns[0]) // patch), (width - 1 - int(columns[-1])) // patch
             by = patch * max(least, min(most, steps))
             place = _named(centre + by / width)
-            if place in places and (texts := texts_at(item.texts, place)) is not None:
+            if place in places:
+                texts = texts_at(item.texts, place)
+                assert texts is not None
                 out.append(_moved(replace(own, texts=texts), by))
-    return out
+    return tuple(out)
 
 
 def _moved(item: ConceptItem, by: int) -> ConceptItem:

@@ -31,7 +31,6 @@ KEPT = 20
 FOLDER = "purecc_states"
 """Kind of folder in the host's list; scripts/headless.py names it."""
 
-_LEARNED = ("weights", "first", "second", "counts", "average")
 _FIGURES = ("lr", "seconds", "drift")
 
 
@@ -201,7 +200,8 @@ def _unpacked(tensors: Mapping[str, Tensor], loop: Mapping[str, Any]) -> LoopSta
         named = dict(zip(loop["losses"], losses, strict=True))
         steps.append(Step(number, named, tuple(own.tolist()), lr, seconds, None if drift != drift else drift))
     history = History(steps, False, tuple(loop["rescued"]), tuple(loop["resumed"]))
-    learned = {name: tensors[name] for name in _LEARNED if name in tensors}
+    mean = ["average"] if "average" in tensors else []
+    learned = {name: tensors[name] for name in ("weights", "first", "second", "counts", *mean)}
     draws = Draws(tensors["generator"], loop["queues"])
     return LoopState(learned, draws, history, loop["pass_limit"], loop["observed"])
 
